@@ -13,10 +13,11 @@
 #include "base/util/error.h"
 #include "base/util/ref.h"
 #include "fs/vfs/inode.h"
+#include "fs/vfs/mount.h"
 
 namespace moat {
 
-class Mount;
+
 
 class Dentry final : public RefCounted {
  public:

@@ -1,0 +1,52 @@
+// A mount: a file system's subtree attached to a place in a mount namespace (struct mount).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "base/util/ref.h"
+#include "fs/vfs/inode.h"
+
+namespace moat {
+
+class Dentry;
+
+enum MountFlags : uint32_t {
+  kMountReadOnly = 1,
+  kMountNoSuid = 2,
+  kMountNoDev = 4,
+  kMountNoExec = 8,
+  kMountNoAtime = 1024,
+  kMountNoDirAtime = 2048,
+  kMountRelatime = 1 << 21,
+};
+
+class Mount final : public RefCounted {
+ public:
+  // `source` is the first field of /proc/mounts ("tmpfs", "overlay").
+  static Ref<Mount> Create(Ref<FileSystem> fs, Ref<Dentry> root, uint32_t flags, std::string source);
+
+  FileSystem& fs() const { return *fs_; }
+  const Ref<Dentry>& root() const { return root_; }
+  uint64_t id() const { return id_; }
+  const std::string& source() const { return source_; }
+  uint32_t flags() const { return flags_.load(std::memory_order_relaxed); }
+  bool read_only() const { return flags() & kMountReadOnly; }
+
+ private:
+  friend class MountNamespace;
+  Mount();
+  ~Mount() override;
+
+  Ref<FileSystem> fs_;
+  Ref<Dentry> root_;
+  uint64_t id_ = 0;
+  std::string source_;
+  std::atomic<uint32_t> flags_{0};
+  // Where it is attached; both null for the root of a namespace or when detached. Guarded by the namespace's lock.
+  Ref<Mount> parent_;
+  Ref<Dentry> mountpoint_;
+};
+
+}  // namespace moat

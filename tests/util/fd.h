@@ -74,7 +74,8 @@ inline bool WriteAll(int fd, std::string_view data) {
   return true;
 }
 
-// Reads until end of file (or `limit` bytes); records a test failure on an error and returns what came before.
+// Reads until end of file (or `limit` bytes); records a test failure on an error and returns what came
+// before.
 inline std::string ReadAll(int fd, size_t limit = ~size_t{0}) {
   std::string out;
   char buf[4096];

@@ -1,5 +1,5 @@
-// Children that run a function, and other identities to run it as. Expectations work inside a child: they print, and
-// the child's exit status tells the parent.
+// Children that run a function, and other identities to run it as. Expectations work inside a child: they
+// print, and the child's exit status tells the parent.
 #pragma once
 
 #include <errno.h>
@@ -43,8 +43,8 @@ inline int FailureCount() {
   return failures;
 }
 
-// Runs `fn` and leaves the process without destructors: with fn's int, or 0 if fn is void; with kChildFailed if that
-// is 0 but an expectation failed.
+// Runs `fn` and leaves the process without destructors: with fn's int, or 0 if fn is void; with kChildFailed
+// if that is 0 but an expectation failed.
 template <typename Fn>
 [[noreturn]] void RunAndExit(Fn&& fn) {
   const int failures_before = FailureCount();

@@ -1,5 +1,5 @@
-// Matchers for the result of a system call made through libc: a negative result means failure with `errno`, which
-// the matcher reads before anything else can change it.
+// Matchers for the result of a system call made through libc: a negative result means failure with `errno`,
+// which the matcher reads before anything else can change it.
 //
 //   EXPECT_THAT(close(fd), SyscallSucceeds());
 //   EXPECT_THAT(read(fd, buf, 4), SyscallSucceedsWithValue(4));
@@ -111,7 +111,8 @@ auto SyscallSucceedsWithValue(Inner inner) {
   return testing::MakePolymorphicMatcher(internal::SucceedsWithValueMatcher<Inner>(std::move(inner)));
 }
 
-// The call returned -1 (or MAP_FAILED) and errno matches `error`: a number or a matcher such as AnyOf(EPERM, EACCES).
+// The call returned -1 (or MAP_FAILED) and errno matches `error`: a number or a matcher such as AnyOf(EPERM,
+// EACCES).
 template <typename Inner>
 auto SyscallFailsWithErrno(Inner error) {
   return testing::MakePolymorphicMatcher(internal::FailsMatcher<Inner>(std::move(error)));

@@ -19,7 +19,8 @@ inline size_t PageSize() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
 class Mapping {
  public:
   Mapping() = default;
-  Mapping(size_t size, int prot, int flags, int fd = -1, off_t offset = 0, void* hint = nullptr) : size_(size) {
+  Mapping(size_t size, int prot, int flags, int fd = -1, off_t offset = 0, void* hint = nullptr)
+      : size_(size) {
     void* addr = mmap(hint, size, prot, flags, fd, offset);
     addr_ = addr == MAP_FAILED ? nullptr : static_cast<char*>(addr);
   }

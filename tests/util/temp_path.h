@@ -35,8 +35,8 @@ inline void RemoveTree(const std::string& path) {
   nftw(path.c_str(), +remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-// A fresh directory of the given mode (whatever the umask), removed with its contents at destruction. A forked child
-// that leaves by _exit does not remove it.
+// A fresh directory of the given mode (whatever the umask), removed with its contents at destruction. A
+// forked child that leaves by _exit does not remove it.
 class TempDir {
  public:
   explicit TempDir(mode_t mode = 0700) : path_(TempRoot() + "/moat.XXXXXX") {
@@ -79,7 +79,8 @@ class TempDir {
 // A regular file in a directory of its own, removed at destruction.
 class TempFile {
  public:
-  explicit TempFile(std::string_view data = "", mode_t mode = 0644) : path_(dir_.CreateFile("file", data, mode)) {}
+  explicit TempFile(std::string_view data = "", mode_t mode = 0644)
+      : path_(dir_.CreateFile("file", data, mode)) {}
   const std::string& path() const { return path_; }
   const TempDir& dir() const { return dir_; }
   // Opens it; records a test failure if that fails.

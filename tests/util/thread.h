@@ -28,7 +28,8 @@ inline long MonotonicNs() {
   return now.tv_sec * 1000000000L + now.tv_nsec;
 }
 
-// The state letter ('R', 'S', 'Z', ...) in the stat file of a process or thread, or 0 if it is gone. `stat_path` is
+// The state letter ('R', 'S', 'Z', ...) in the stat file of a process or thread, or 0 if it is gone.
+// `stat_path` is
 // "/proc/PID/stat" or "/proc/PID/task/TID/stat".
 inline char StateOf(const std::string& stat_path) {
   const int fd = open(stat_path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -40,8 +41,8 @@ inline char StateOf(const std::string& stat_path) {
   return paren && paren[1] ? paren[2] : 0;
 }
 
-// Waits until the process `pid` (or its thread `tid`) sleeps, so that "it blocks" is very likely established; gives up
-// silently after two seconds. A test must be right, if weaker, when it returns too early.
+// Waits until the process `pid` (or its thread `tid`) sleeps, so that "it blocks" is very likely established;
+// gives up silently after two seconds. A test must be right, if weaker, when it returns too early.
 inline void WaitUntilAsleep(pid_t pid, pid_t tid = 0) {
   const std::string path =
       "/proc/" + std::to_string(pid) + (tid ? "/task/" + std::to_string(tid) : std::string()) + "/stat";

@@ -1,0 +1,28 @@
+#include "base/host/memory.h"
+
+#include "abi/syscall_nr.h"
+
+#include "base/host/raw.h"
+
+namespace moat::host {
+
+ErrorOr<void*> Mmap(void* addr, size_t length, int prot, uint32_t flags, int fd, uint64_t offset) {
+  return Call<void*>(abi::kNr_mmap, addr, length, prot, flags, fd, offset);
+}
+ErrorOr<void> Munmap(void* addr, size_t length) { return Call<void>(abi::kNr_munmap, addr, length); }
+ErrorOr<void> Mprotect(void* addr, size_t length, int prot) { return Call<void>(abi::kNr_mprotect, addr, length, prot); }
+ErrorOr<void> Madvise(void* addr, size_t length, int advice) { return Call<void>(abi::kNr_madvise, addr, length, advice); }
+ErrorOr<void*> Mremap(void* addr, size_t old_length, size_t new_length, uint32_t flags, void* new_addr) {
+  return Call<void*>(abi::kNr_mremap, addr, old_length, new_length, flags, new_addr);
+}
+ErrorOr<void> Msync(void* addr, size_t length, uint32_t flags) { return Call<void>(abi::kNr_msync, addr, length, flags); }
+ErrorOr<void> Mlock2(const void* addr, size_t length, uint32_t flags) {
+  return Call<void>(abi::kNr_mlock2, addr, length, flags);
+}
+ErrorOr<void> Munlock(const void* addr, size_t length) { return Call<void>(abi::kNr_munlock, addr, length); }
+ErrorOr<void> Mincore(void* addr, size_t length, uint8_t* resident) {
+  return Call<void>(abi::kNr_mincore, addr, length, resident);
+}
+ErrorOr<long> Membarrier(int command, uint32_t flags) { return Call<long>(abi::kNr_membarrier, command, flags, 0); }
+
+}  // namespace moat::host

@@ -1,14 +1,8 @@
 #include "sentry/boot/config.h"
 
-#include <type_traits>
-
-#include "sentry/boot/config_wire.h"
+#include "base/util/wire_codec.h"
 
 namespace moat {
-
-// `Record` may be const: the writer's is.
-template <class Record, class T>
-concept Is = std::is_same_v<std::remove_const_t<Record>, T>;
 
 template <class Codec, Is<SandboxRlimit> Record>
 static void VisitFields(Codec& v, Record& r) {
@@ -56,7 +50,7 @@ bool Sound(const SandboxConfig& c) {
 }  // namespace
 
 std::string EncodeConfig(const SandboxConfig& config) {
-  ConfigWriter writer;
+  WireWriter writer;
   writer(kVersion);
   writer(config);
   return writer.Take();
@@ -64,7 +58,7 @@ std::string EncodeConfig(const SandboxConfig& config) {
 
 ErrorOr<SandboxConfig> DecodeConfig(std::string_view bytes) {
   if (bytes.size() > kMaxConfigBytes) return kEINVAL;
-  ConfigReader reader(bytes, kMaxConfigItems);
+  WireReader reader(bytes, kMaxConfigItems);
   uint32_t version = 0;
   reader(version);
   if (version != kVersion) return kEINVAL;

@@ -1,5 +1,9 @@
-// The two halves of the codec of SandboxConfig: each overload writes or reads one kind of field. Structs are taken apart
-// by VisitFields(codec, record), found in namespace moat, which so lists their fields once for both directions.
+// A binary codec for plain structs that two of our programs exchange: integers in host order, strings and lists with a
+// 32-bit length in front. A struct is taken apart by VisitFields(codec, record), found in namespace moat, which so lists
+// its fields once for both directions:
+//
+//   template <class Codec, Is<Point> Record>
+//   void VisitFields(Codec& v, Record& r) { v(r.x), v(r.y); }
 #pragma once
 
 #include <array>
@@ -12,7 +16,11 @@
 
 namespace moat {
 
-class ConfigWriter {
+// `Record` may be const: the writer's is.
+template <class Record, class T>
+concept Is = std::is_same_v<std::remove_const_t<Record>, T>;
+
+class WireWriter {
  public:
   std::string Take() { return std::move(out_); }
 
@@ -44,10 +52,11 @@ class ConfigWriter {
   std::string out_;
 };
 
-// Reads what ConfigWriter wrote. The first thing that does not fit makes failed() true and every later read a no-op.
-class ConfigReader {
+// Reads what WireWriter wrote. The first thing that does not fit makes failed() true and every later read a no-op. Lists
+// of more than `max_items` are refused, as are bools other than 0 and 1; ranges of enums are the caller's to check.
+class WireReader {
  public:
-  ConfigReader(std::string_view in, size_t max_items) : in_(in), max_items_(max_items) {}
+  WireReader(std::string_view in, size_t max_items) : in_(in), max_items_(max_items) {}
   bool failed() const { return failed_; }
   bool done() const { return !failed_ && in_.empty(); }
 

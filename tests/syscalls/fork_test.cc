@@ -41,11 +41,11 @@ TEST(ForkTest, WritesOfTheChildAreInvisibleToTheParent) {
   volatile int value = 1;
   int* heap = new int(10);
   EXPECT_THAT(RunInChild([&] {
-              value = 2;
-              *heap = 20;
-              return *heap + value;
-            }),
-            ExitedWith(22));
+                value = 2;
+                *heap = 20;
+                return *heap + value;
+              }),
+              ExitedWith(22));
   EXPECT_EQ(value, 1);
   EXPECT_EQ(*heap, 10);
   delete heap;
@@ -69,11 +69,11 @@ TEST(ForkTest, DescriptorsShareTheFileOffset) {
   int fd = open(path.c_str(), O_RDONLY);
   ASSERT_GE(fd, 0);
   EXPECT_THAT(RunInChild([&] {
-              char c;
-              EXPECT_TRUE(read(fd, &c, 1) == 1 && c == 'a');
-              EXPECT_TRUE(lseek(fd, 2, SEEK_CUR) == 3);
-            }),
-            ExitedWith(0));
+                char c;
+                EXPECT_TRUE(read(fd, &c, 1) == 1 && c == 'a');
+                EXPECT_TRUE(lseek(fd, 2, SEEK_CUR) == 3);
+              }),
+              ExitedWith(0));
   EXPECT_EQ(lseek(fd, 0, SEEK_CUR), 3);
   close(fd);
 }
@@ -99,15 +99,16 @@ TEST(ForkTest, MaskAndDispositionsAreInheritedButPendingSignalsAreNot) {
   ScopedSignalMask block(SIG_BLOCK, {SIGUSR1, SIGUSR2});
   ScopedSigaction ignore(SIGHUP, SIG_IGN);
   raise(SIGUSR1);
-  EXPECT_THAT(RunInChild([] {
-              sigset_t set;
-              EXPECT_TRUE(sigpending(&set) == 0 && !sigismember(&set, SIGUSR1));
-              EXPECT_TRUE(sigprocmask(SIG_BLOCK, nullptr, &set) == 0);
-              EXPECT_TRUE(sigismember(&set, SIGUSR1) && sigismember(&set, SIGUSR2) && !sigismember(&set, SIGHUP));
-              struct sigaction action;
-              EXPECT_TRUE(sigaction(SIGHUP, nullptr, &action) == 0 && action.sa_handler == SIG_IGN);
-            }),
-            ExitedWith(0));
+  EXPECT_THAT(
+      RunInChild([] {
+        sigset_t set;
+        EXPECT_TRUE(sigpending(&set) == 0 && !sigismember(&set, SIGUSR1));
+        EXPECT_TRUE(sigprocmask(SIG_BLOCK, nullptr, &set) == 0);
+        EXPECT_TRUE(sigismember(&set, SIGUSR1) && sigismember(&set, SIGUSR2) && !sigismember(&set, SIGHUP));
+        struct sigaction action;
+        EXPECT_TRUE(sigaction(SIGHUP, nullptr, &action) == 0 && action.sa_handler == SIG_IGN);
+      }),
+      ExitedWith(0));
   sigset_t pending;
   sigpending(&pending);
   EXPECT_TRUE(sigismember(&pending, SIGUSR1));
@@ -118,15 +119,16 @@ TEST(ForkTest, MaskAndDispositionsAreInheritedButPendingSignalsAreNot) {
 
 TEST(ForkTest, IntervalTimersAndAlarmsAreNotInherited) {
   EXPECT_THAT(RunInChild([] {
-              alarm(1000);
-              EXPECT_THAT(RunInChild([] {
-                            itimerval left;
-                            EXPECT_TRUE(getitimer(ITIMER_REAL, &left) == 0);
-                            EXPECT_TRUE(left.it_value.tv_sec == 0 && left.it_value.tv_usec == 0);
-                          }), ExitedWith(0));
-              EXPECT_TRUE(alarm(0) > 900);
-            }),
-            ExitedWith(0));
+                alarm(1000);
+                EXPECT_THAT(RunInChild([] {
+                              itimerval left;
+                              EXPECT_TRUE(getitimer(ITIMER_REAL, &left) == 0);
+                              EXPECT_TRUE(left.it_value.tv_sec == 0 && left.it_value.tv_usec == 0);
+                            }),
+                            ExitedWith(0));
+                EXPECT_TRUE(alarm(0) > 900);
+              }),
+              ExitedWith(0));
 }
 
 TEST(ForkTest, CpuTimesStartAtZero) {
@@ -134,13 +136,13 @@ TEST(ForkTest, CpuTimesStartAtZero) {
   while (clock() < spin_until) {
   }
   EXPECT_THAT(RunInChild([] {
-              timespec ts;
-              EXPECT_TRUE(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts) == 0);
-              EXPECT_TRUE(ts.tv_sec == 0 && ts.tv_nsec < 45000000);
-              struct tms times_of;
-              EXPECT_TRUE(times(&times_of) != -1 && times_of.tms_cutime == 0 && times_of.tms_cstime == 0);
-            }),
-            ExitedWith(0));
+                timespec ts;
+                EXPECT_TRUE(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts) == 0);
+                EXPECT_TRUE(ts.tv_sec == 0 && ts.tv_nsec < 45000000);
+                struct tms times_of;
+                EXPECT_TRUE(times(&times_of) != -1 && times_of.tms_cutime == 0 && times_of.tms_cstime == 0);
+              }),
+              ExitedWith(0));
 }
 
 TEST(ForkTest, WorkingDirectoryAndUmaskAreCopies) {
@@ -148,10 +150,10 @@ TEST(ForkTest, WorkingDirectoryAndUmaskAreCopies) {
   ASSERT_NE(getcwd(before, sizeof(before)), nullptr);
   mode_t mask = umask(027);
   EXPECT_THAT(RunInChild([] {
-              EXPECT_TRUE(umask(0) == 027);
-              EXPECT_TRUE(chdir("/") == 0);
-            }),
-            ExitedWith(0));
+                EXPECT_TRUE(umask(0) == 027);
+                EXPECT_TRUE(chdir("/") == 0);
+              }),
+              ExitedWith(0));
   char after[4096];
   ASSERT_NE(getcwd(after, sizeof(after)), nullptr);
   EXPECT_STREQ(before, after);
@@ -159,33 +161,34 @@ TEST(ForkTest, WorkingDirectoryAndUmaskAreCopies) {
 }
 
 TEST(ForkTest, NameLimitsAndGroupAreInherited) {
-  EXPECT_THAT(RunInChild([] {
-              EXPECT_TRUE(prctl(PR_SET_NAME, "forker") == 0);
-              rlimit limit = {100, 200};
-              EXPECT_TRUE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
-              EXPECT_TRUE(setpgid(0, 0) == 0);
-              pid_t group = getpgrp(), session = getsid(0);
-              return WEXITSTATUS(RunInChild([=] {
-                char name[16];
-                EXPECT_TRUE(prctl(PR_GET_NAME, name) == 0 && strcmp(name, "forker") == 0);
-                rlimit got;
-                EXPECT_TRUE(getrlimit(RLIMIT_NOFILE, &got) == 0 && got.rlim_cur == 100 && got.rlim_max == 200);
-                EXPECT_TRUE(getpgrp() == group && getsid(0) == session);
-              }));
-            }),
-            ExitedWith(0));
+  EXPECT_THAT(
+      RunInChild([] {
+        EXPECT_TRUE(prctl(PR_SET_NAME, "forker") == 0);
+        rlimit limit = {100, 200};
+        EXPECT_TRUE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+        EXPECT_TRUE(setpgid(0, 0) == 0);
+        pid_t group = getpgrp(), session = getsid(0);
+        return WEXITSTATUS(RunInChild([=] {
+          char name[16];
+          EXPECT_TRUE(prctl(PR_GET_NAME, name) == 0 && strcmp(name, "forker") == 0);
+          rlimit got;
+          EXPECT_TRUE(getrlimit(RLIMIT_NOFILE, &got) == 0 && got.rlim_cur == 100 && got.rlim_max == 200);
+          EXPECT_TRUE(getpgrp() == group && getsid(0) == session);
+        }));
+      }),
+      ExitedWith(0));
 }
 
 TEST(ForkTest, ParentDeathSignalIsClearedInTheChild) {
   EXPECT_THAT(RunInChild([] {
-              EXPECT_TRUE(prctl(PR_SET_PDEATHSIG, SIGUSR1) == 0);
-              return WEXITSTATUS(RunInChild([] {
-                int signo = -1;
-                EXPECT_TRUE(prctl(PR_GET_PDEATHSIG, &signo) == 0);
-                return signo;
-              }));
-            }),
-            ExitedWith(0));
+                EXPECT_TRUE(prctl(PR_SET_PDEATHSIG, SIGUSR1) == 0);
+                return WEXITSTATUS(RunInChild([] {
+                  int signo = -1;
+                  EXPECT_TRUE(prctl(PR_GET_PDEATHSIG, &signo) == 0);
+                  return signo;
+                }));
+              }),
+              ExitedWith(0));
 }
 
 std::atomic<bool> stop_thread;
@@ -213,10 +216,10 @@ TEST(ForkTest, PrivateFileMappingIsCopiedOnWriteInBothProcesses) {
   ASSERT_NE(map, MAP_FAILED);
   map[0] = 'p';
   EXPECT_THAT(RunInChild([&] {
-              EXPECT_TRUE(map[0] == 'p' && map[1] == 'f');
-              map[1] = 'c';
-            }),
-            ExitedWith(0));
+                EXPECT_TRUE(map[0] == 'p' && map[1] == 'f');
+                map[1] = 'c';
+              }),
+              ExitedWith(0));
   EXPECT_EQ(map[1], 'f');
   char on_disk[2];
   ASSERT_EQ(pread(fd, on_disk, 2, 0), 2);

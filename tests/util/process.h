@@ -1,5 +1,5 @@
-// Looking at processes from outside (/proc), gates between processes, polling, and running this very program again
-// as something else.
+// Looking at processes from outside (/proc), gates between processes, polling, and running this very program
+// again as something else.
 #pragma once
 
 #include <errno.h>
@@ -12,8 +12,8 @@
 
 #include <functional>
 #include <map>
-#include <vector>
 #include <string>
+#include <vector>
 
 #include "tests/util/fork.h"
 #include "tests/util/matchers.h"
@@ -56,7 +56,9 @@ inline std::string StatusField(pid_t pid, const std::string& name) {
   return status.substr(from, status.find('\n', from) - from);
 }
 
-inline int TgKill(pid_t tgid, pid_t tid, int sig) { return static_cast<int>(syscall(SYS_tgkill, tgid, tid, sig)); }
+inline int TgKill(pid_t tgid, pid_t tid, int sig) {
+  return static_cast<int>(syscall(SYS_tgkill, tgid, tid, sig));
+}
 
 // True when a wait status says that `sig` ended the process.
 inline bool DiedOf(int status, int sig) { return WIFSIGNALED(status) && WTERMSIG(status) == sig; }
@@ -85,9 +87,38 @@ class Gate {
   int fds_[2];
 };
 
-// Roles: functions that this program runs instead of its tests when it is executed with MOAT_TEST_ROLE=name in the
-// environment. The test of execve needs a program whose behaviour it knows, and this is the only one that surely is
-// there. Define with MOAT_TEST_ROLE(name) { ... return status; }; argc, argv and envp are in scope.
+// Sends `sig` to the creating thread every time that it is seen asleep in the kernel, until destroyed: what a
+// test of EINTR needs, because one signal could arrive just before the call that it is meant to interrupt.
+class Nudger {
+ public:
+  explicit Nudger(int sig) : thread_([this, sig, tid = gettid()] { Run(sig, tid); }) {}
+  Nudger(const Nudger&) = delete;
+  Nudger& operator=(const Nudger&) = delete;
+  ~Nudger() { stop_ = true; }
+
+ private:
+  void Run(int sig, pid_t tid) {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    const std::string stat = "/proc/self/task/" + std::to_string(tid) + "/stat";
+    while (!stop_) {
+      if (StateOf(stat) == 'S') {
+        SleepMs(10);
+        if (!stop_) TgKill(getpid(), tid, sig);
+      }
+      SleepMs(2);
+    }
+  }
+
+  std::atomic<bool> stop_{false};
+  ScopedThread thread_;
+};
+
+// Roles: functions that this program runs instead of its tests when it is executed with MOAT_TEST_ROLE=name
+// in the environment. The test of execve needs a program whose behaviour it knows, and this is the only one
+// that surely is there. Define with MOAT_TEST_ROLE(name) { ... return status; }; argc, argv and envp are in
+// scope.
 using Role = int (*)(int argc, char** argv, char** envp);
 inline std::map<std::string, Role>& Roles() {
   static auto* roles = new std::map<std::string, Role>();
@@ -96,8 +127,8 @@ inline std::map<std::string, Role>& Roles() {
 struct RoleRegistration {
   RoleRegistration(const char* name, Role role) { Roles()[name] = role; }
 };
-#define MOAT_TEST_ROLE(name)                                                          \
-  static int Role##name(int argc, char** argv, char** envp);                          \
+#define MOAT_TEST_ROLE(name)                                                               \
+  static int Role##name(int argc, char** argv, char** envp);                               \
   static const ::moat::test::RoleRegistration role_registration_##name(#name, Role##name); \
   static int Role##name([[maybe_unused]] int argc, [[maybe_unused]] char** argv, [[maybe_unused]] char** envp)
 
@@ -110,15 +141,15 @@ inline void RunRoleIfAsked(int argc, char** argv, char** envp) {
 }
 
 // A main for test programs that have roles.
-#define MOAT_TEST_MAIN_WITH_ROLES()                     \
-  int main(int argc, char** argv, char** envp) {        \
-    ::moat::test::RunRoleIfAsked(argc, argv, envp);     \
-    testing::InitGoogleTest(&argc, argv);               \
-    return RUN_ALL_TESTS();                             \
+#define MOAT_TEST_MAIN_WITH_ROLES()                 \
+  int main(int argc, char** argv, char** envp) {    \
+    ::moat::test::RunRoleIfAsked(argc, argv, envp); \
+    testing::InitGoogleTest(&argc, argv);           \
+    return RUN_ALL_TESTS();                         \
   }
 
-// execve of this program as `role`: with `args` as argv and `role` plus `env` as the environment. Returns only on
-// failure, with execve's result. `path` may name another file (a script, a copy).
+// execve of this program as `role`: with `args` as argv and `role` plus `env` as the environment. Returns
+// only on failure, with execve's result. `path` may name another file (a script, a copy).
 inline int ExecRole(const std::string& role, std::vector<std::string> args, std::vector<std::string> env = {},
                     const std::string& path = "/proc/self/exe") {
   env.push_back("MOAT_TEST_ROLE=" + role);
@@ -132,7 +163,8 @@ inline int ExecRole(const std::string& role, std::vector<std::string> args, std:
 
 // Runs ExecRole in a child and returns its wait status; 127 is the exit code if execve itself fails.
 [[nodiscard]] inline int RunRole(const std::string& role, std::vector<std::string> args = {"test"},
-                                 std::vector<std::string> env = {}, const std::string& path = "/proc/self/exe") {
+                                 std::vector<std::string> env = {},
+                                 const std::string& path = "/proc/self/exe") {
   return RunInChild([&]() -> int {
     ExecRole(role, args, env, path);
     return 127;

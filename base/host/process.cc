@@ -1,5 +1,7 @@
 #include "base/host/process.h"
 
+#include <sys/rseq.h>
+
 #include "abi/clone.h"
 #include "abi/sched.h"
 #include "abi/signal.h"
@@ -7,6 +9,18 @@
 #include "base/host/raw.h"
 
 namespace moat::host {
+
+std::vector<uint32_t> Getgroups() {
+  std::vector<uint32_t> groups;
+  for (;;) {  // until the list did not grow between the two calls
+    const long count = RawSyscall(abi::kNr_getgroups, 0);
+    groups.resize(static_cast<size_t>(count));
+    const long got = RawSyscall(abi::kNr_getgroups, count, reinterpret_cast<long>(groups.data()));
+    if (got < 0) continue;
+    groups.resize(static_cast<size_t>(got));
+    return groups;
+  }
+}
 
 void ExitGroup(int status) {
   for (;;) RawSyscall(abi::kNr_exit_group, status);
@@ -133,6 +147,12 @@ ErrorOr<size_t> ProcessVmWritev(int pid, const abi::Iovec* local, size_t local_c
 }
 ErrorOr<long> Ptrace(long request, int pid, uint64_t addr, uint64_t data) {
   return Call<long>(abi::kNr_ptrace, request, pid, addr, data);
+}
+
+void UnregisterLibcRseq() {
+  constexpr uint32_t kSizeOfLibc = 32;
+  char* area = static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset;
+  if (__rseq_size != 0) RawSyscall(abi::kNr_rseq, ToRegister(area), kSizeOfLibc, abi::kRSEQ_FLAG_UNREGISTER, RSEQ_SIG);
 }
 
 ErrorOr<void> Getrandom(void* buffer, size_t length) {

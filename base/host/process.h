@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "base/util/error.h"
 #include "base/util/unique_fd.h"
@@ -50,6 +51,7 @@ ErrorOr<void> ArchPrctl(int option, uint64_t argument);
 ErrorOr<void> Setresuid(uint32_t real, uint32_t effective, uint32_t saved);  // this thread only: call before others start
 ErrorOr<void> Setresgid(uint32_t real, uint32_t effective, uint32_t saved);
 ErrorOr<void> Setgroups(std::span<const uint32_t> groups);
+std::vector<uint32_t> Getgroups();  // supplementary groups
 // The three capability sets as bit masks, version 3 of the call, for this thread.
 struct CapabilitySets {
   uint64_t effective = 0;
@@ -87,6 +89,8 @@ ErrorOr<size_t> ProcessVmWritev(int pid, const abi::Iovec* local, size_t local_c
 // The raw call: PEEK requests store their word at `data`.
 ErrorOr<long> Ptrace(long request, int pid, uint64_t addr, uint64_t data);
 
+// Drops the rseq registration that libc made for this thread, for a process whose memory is about to go away.
+void UnregisterLibcRseq();
 // Fills all of `buffer` with random bytes (EINTR retried).
 ErrorOr<void> Getrandom(void* buffer, size_t length);
 ErrorOr<void> Sysinfo(void* info);  // struct sysinfo, 112 bytes

@@ -40,6 +40,10 @@ ErrorOr<void> SigAction(int signo, SignalHandler handler, uint64_t flags, uint64
 }
 ErrorOr<void> SigActionDefault(int signo) { return Install(signo, {0, 0, 0, 0}); }
 ErrorOr<void> SigActionIgnore(int signo) { return Install(signo, {1, 0, 0, 0}); }
+bool SigActionIsIgnored(int signo) {
+  KernelAction action{};
+  return Call<void>(abi::kNr_rt_sigaction, signo, nullptr, &action, kSigsetSize).ok() && action.handler == 1;
+}
 ErrorOr<uint64_t> SigProcMask(int how, uint64_t mask) {
   uint64_t old = 0;
   TRY(Call<void>(abi::kNr_rt_sigprocmask, how, &mask, &old, kSigsetSize));

@@ -16,6 +16,7 @@ using SignalHandler = void (*)(int signo, abi::SigInfo* info, void* context);
 ErrorOr<void> SigAction(int signo, SignalHandler handler, uint64_t flags, uint64_t mask);
 ErrorOr<void> SigActionDefault(int signo);
 ErrorOr<void> SigActionIgnore(int signo);
+bool SigActionIsIgnored(int signo);
 // Bit signo-1 is a signal. `how` SIG_*; returns the old mask.
 ErrorOr<uint64_t> SigProcMask(int how, uint64_t mask);
 // Blocks every signal but the unblockable; returns the old mask.

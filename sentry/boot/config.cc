@@ -23,6 +23,7 @@ template <class Codec, Is<SandboxConfig> Record>
 static void VisitFields(Codec& v, Record& r) {
   v(r.argv), v(r.env), v(r.cwd);
   v(r.uid), v(r.gid), v(r.groups), v(r.umask), v(r.hostname);
+  v(r.ignored_signals), v(r.blocked_signals);
   v(r.rlimits), v(r.stdio), v(r.tty), v(r.mounts);
   v(r.platform), v(r.log_level), v(r.strace);
   v(r.max_tasks), v(r.layer_bytes);

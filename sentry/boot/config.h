@@ -47,7 +47,7 @@ struct SandboxMount {
   uint32_t root = 0;      // kOverlay, kGofer: index of the gofer's root
   uint32_t mode = 0755;   // kTmpfs
   uint64_t size = 0;      // kTmpfs, kOverlay: bytes of the writable layer
-  std::string target;     // absolute, without symlinks, `.` or `..`
+  std::string target;     // absolute; symlinks in it are followed inside the sandbox, as by mount(2)
 
   bool operator==(const SandboxMount&) const = default;
 };
@@ -87,6 +87,8 @@ struct SandboxConfig {
   uint32_t gid = 0;
   std::vector<uint32_t> groups;
   uint32_t umask = 022;
+  uint64_t ignored_signals = 0;  // bit n - 1 is signal n: inherited dispositions (nohup) and mask
+  uint64_t blocked_signals = 0;
   std::string hostname = "moat";
   std::array<SandboxRlimit, kRlimitCount> rlimits{};  // by Linux's RLIMIT_* number
   std::array<StdioKind, 3> stdio{};

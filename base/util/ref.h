@@ -25,6 +25,9 @@ class RefCounted {
     }
     return false;
   }
+  // Drops a reference; true if it was the last: then the caller must delete the object. For owners that take long chains
+  // apart in a loop instead of by recursion.
+  bool DropRef() const { return refs_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
   uint32_t ref_count() const { return refs_.load(std::memory_order_relaxed); }
 
  protected:

@@ -88,6 +88,9 @@ class FileDescription : public RefCounted {
   int64_t position() const { return position_; }
   void set_position(int64_t p) { position_ = p; }
 
+  // open(2) of a FIFO waits for the other end: the caller repeats this while it says kEAGAIN, sleeping on wait_queue().
+  virtual ErrorOr<void> FinishOpen() { return {}; }
+
   // F_SETOWN / F_SETSIG: stored here, acted on by whoever raises SIGIO.
   std::atomic<int> owner_pid{0};
   std::atomic<int> owner_signal{0};
@@ -97,10 +100,13 @@ class FileDescription : public RefCounted {
   ~FileDescription() override;
 
  private:
+  friend class FileOpener;
   const Path path_;
   std::atomic<uint32_t> flags_;
   TaskMutex position_lock_{LockRank::kFilePosition};
   int64_t position_ = 0;
+  bool holds_write_access_ = false;  // of the inode (ETXTBSY); dropped with the description
+  bool announced_ = false;           // inotify saw it open, and will see it close
 };
 
 }  // namespace moat

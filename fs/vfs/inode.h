@@ -109,6 +109,8 @@ class Inode : public RefCounted {
   virtual void WalkAhead(const std::vector<std::string_view>& names) {}
   // False if a dentry cached for `name` -> this inode must be looked up again (host-backed files may change).
   virtual bool StillValid(std::string_view name) { return true; }
+  // True if a system.posix_acl_access attribute may exist: only then do permission checks ask for it.
+  virtual bool MayHaveAcl() { return false; }
   // True if a failed lookup of `name` in this directory may be cached.
   virtual bool CachesNegative() { return true; }
   // False for directories whose content is computed (proc): their dentries are not cached.
@@ -120,6 +122,16 @@ class Inode : public RefCounted {
   // inotify marks, or null if nobody ever watched it.
   InotifyMarks* marks() const { return marks_.load(std::memory_order_acquire); }
   InotifyMarks& EnsureMarks();
+
+  // State that another subsystem hangs on the inode for its life: the pipe of a FIFO, the socket bound to a name.
+  Ref<RefCounted> attachment() const;  // or null
+  void set_attachment(Ref<RefCounted> object);
+  // Sets `candidate` if there is none; returns what is attached now.
+  Ref<RefCounted> AttachOnce(Ref<RefCounted> candidate);
+
+  // O_TMPFILE without O_EXCL: linkat(2) may give the file a name although it has none.
+  void set_linkable(bool on) { linkable_.store(on, std::memory_order_relaxed); }
+  bool linkable() const { return linkable_.load(std::memory_order_relaxed); }
 
   // Writers (> 0) or denied writers (< 0): ETXTBSY, as i_writecount.
   ErrorOr<void> GetWriteAccess();   // kETXTBSY
@@ -138,6 +150,9 @@ class Inode : public RefCounted {
   std::atomic<FileLocks*> locks_{nullptr};
   std::atomic<InotifyMarks*> marks_{nullptr};
   std::atomic<int> write_count_{0};
+  std::atomic<bool> linkable_{false};
+  mutable Mutex attachment_mu_;
+  Ref<RefCounted> attachment_ MOAT_GUARDED_BY(attachment_mu_);
 };
 
 }  // namespace moat

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/util/ref.h"
 #include "fs/vfs/inode.h"
@@ -11,6 +12,7 @@
 namespace moat {
 
 class Dentry;
+class MountNamespace;
 
 enum MountFlags : uint32_t {
   kMountReadOnly = 1,
@@ -19,6 +21,7 @@ enum MountFlags : uint32_t {
   kMountNoExec = 8,
   kMountNoAtime = 1024,
   kMountNoDirAtime = 2048,
+  kMountNoSymfollow = 256,
   kMountRelatime = 1 << 21,
 };
 
@@ -36,6 +39,8 @@ class Mount final : public RefCounted {
 
  private:
   friend class MountNamespace;
+  friend class MountTable;
+  friend struct MountTree;
   Mount();
   ~Mount() override;
 
@@ -44,9 +49,11 @@ class Mount final : public RefCounted {
   uint64_t id_ = 0;
   std::string source_;
   std::atomic<uint32_t> flags_{0};
-  // Where it is attached; both null for the root of a namespace or when detached. Guarded by the namespace's lock.
+  // Where it is attached; both null for the root of a namespace or when detached. Guarded by the mount table's lock.
   Ref<Mount> parent_;
   Ref<Dentry> mountpoint_;
+  MountNamespace* namespace_ = nullptr;  // null: detached
+  std::vector<Mount*> children_;         // attached below this one
 };
 
 }  // namespace moat

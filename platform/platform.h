@@ -57,6 +57,7 @@ enum class Verdict : uint8_t {
 // Implemented by the kernel.
 class TrapSink {
  public:
+  // The handler may destroy `thread` (exit, exec) before it returns kParked: the platform touches it after kResume only.
   virtual Verdict OnTrap(GuestThread& thread, const Trap& trap) = 0;
 
  protected:
@@ -147,10 +148,17 @@ class GuestThread {
   // Sticky and coalesced, any thread: a running or later resumed thread traps once, with kInterrupted or with a real trap
   // whose `interrupted` is set.
   virtual void Interrupt() = 0;
+  // What the kernel hangs on a guest thread: its task. Set before the first Resume.
+  void* owner() const { return owner_; }
+  void set_owner(void* owner) { owner_ = owner; }
+
   // Host CPU time used, ns.
   virtual uint64_t CpuTimeNs() = 0;
   // Restricts where it runs (sched_setaffinity); bit i = CPU i.
   virtual void SetAffinity(uint64_t mask) = 0;
+
+ private:
+  void* owner_ = nullptr;
 };
 
 struct AddressSpace::Forked {

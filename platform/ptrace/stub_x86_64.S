@@ -1,0 +1,109 @@
+// The text of every stub: one page, mapped read-execute at the same random address in all of them, its scratch page right
+// behind. The tracer sets a stopped thread's registers to one of these routines and continues it; each ends in int3. No
+// routine uses a stack or more registers than it names, and nothing here trusts the scratch page, which guests can write.
+#define SCRATCH (moat_ptrace_stub_begin + 4096)
+#define NR_mmap 9
+#define NR_close 3
+#define NR_recvmsg 47
+#define NR_prlimit64 302
+#define RLIMIT_STACK 3
+#define MSG_DONTWAIT 0x40
+
+  .section .rodata.moat_ptrace_stub, "a", @progbits
+  .balign 64
+  .globl moat_ptrace_stub_begin
+moat_ptrace_stub_begin:
+
+#define ENTRY(name) .globl moat_ptrace_stub_##name; moat_ptrace_stub_##name:
+
+// Where the zygote waits for its first command.
+ENTRY(start)
+  int3
+
+// One system call, all registers set by the tracer. rax: its result.
+ENTRY(syscall)
+  syscall
+  int3
+
+// Maps the descriptor that lies in the socket (fd 0): r12 address, r13 length, r14 prot, r15 flags, rbx offset.
+// rax: mmap's result, or recvmsg's when nothing came. The descriptor becomes fd 1, as 0 is the only other one.
+ENTRY(map_fd)
+  leaq SCRATCH(%rip), %rsi
+  xorl %eax, %eax
+  movq %rax, 0(%rsi)            // msg_name
+  movq %rax, 8(%rsi)            // msg_namelen
+  leaq 64(%rsi), %rdx
+  movq %rdx, 16(%rsi)           // msg_iov
+  movq $1, 24(%rsi)             // msg_iovlen
+  leaq 96(%rsi), %rdx
+  movq %rdx, 32(%rsi)           // msg_control
+  movq $24, 40(%rsi)            // msg_controllen: one descriptor
+  movq %rax, 48(%rsi)           // msg_flags
+  leaq 128(%rsi), %rdx
+  movq %rdx, 64(%rsi)           // iov_base
+  movq $1, 72(%rsi)             // iov_len
+  xorl %edi, %edi
+  movl $MSG_DONTWAIT, %edx
+  movl $NR_recvmsg, %eax
+  syscall
+  cmpq $1, %rax
+  jne 1f
+  movq %r12, %rdi
+  movq %r13, %rsi
+  movq %r14, %rdx
+  movq %r15, %r10
+  movl $1, %r8d
+  movq %rbx, %r9
+  movl $NR_mmap, %eax
+  syscall
+  movq %rax, %rbp
+  movl $1, %edi
+  movl $NR_close, %eax
+  syscall
+  movq %rbp, %rax
+1:
+  int3
+
+// r12, r13: soft and hard RLIMIT_STACK.
+ENTRY(set_stack_limit)
+  leaq SCRATCH(%rip), %rdx
+  movq %r12, 0(%rdx)
+  movq %r13, 8(%rdx)
+  xorl %edi, %edi
+  movl $RLIMIT_STACK, %esi
+  xorl %r10d, %r10d
+  movl $NR_prlimit64, %eax
+  syscall
+  int3
+
+// Guest memory as the guest sees it: rdi address, esi operand, eax expected value; eax: the old value. A fault stops here.
+ENTRY(touch)
+  movb (%rdi), %al
+  int3
+ENTRY(compare_exchange)
+  lock cmpxchgl %esi, (%rdi)
+  int3
+ENTRY(exchange)
+  xchgl %esi, (%rdi)
+  movl %esi, %eax
+  int3
+ENTRY(add)
+  lock xaddl %esi, (%rdi)
+  movl %esi, %eax
+  int3
+#define LOOP(name, op)               \
+ENTRY(name)                          \
+  movl (%rdi), %eax;                 \
+1:                                   \
+  movl %eax, %edx;                   \
+  op %esi, %edx;                     \
+  lock cmpxchgl %edx, (%rdi);        \
+  jne 1b;                            \
+  int3
+LOOP(or, orl)
+LOOP(and, andl)
+LOOP(xor, xorl)
+
+  .globl moat_ptrace_stub_end
+moat_ptrace_stub_end:
+  .section .note.GNU-stack, "", @progbits

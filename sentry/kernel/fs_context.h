@@ -1,0 +1,35 @@
+// Where a task's paths start: root, current directory, umask (struct fs_struct). Shared by CLONE_FS.
+#pragma once
+
+#include <cstdint>
+
+#include "base/sync/mutex.h"
+#include "base/util/ref.h"
+#include "fs/vfs/dentry.h"
+
+namespace moat {
+
+class FsContext final : public RefCounted {
+ public:
+  FsContext(Path root, Path cwd, uint32_t umask) : root_(std::move(root)), cwd_(std::move(cwd)), umask_(umask) {}
+
+  Ref<FsContext> Copy() const { return MakeRef<FsContext>(root(), cwd(), umask()); }
+  Path root() const { MutexLock lock(mu_); return root_; }
+  Path cwd() const { MutexLock lock(mu_); return cwd_; }
+  void set_root(Path p) { MutexLock lock(mu_); root_ = std::move(p); }
+  void set_cwd(Path p) { MutexLock lock(mu_); cwd_ = std::move(p); }
+  uint32_t umask() const { MutexLock lock(mu_); return umask_; }
+  uint32_t SetUmask(uint32_t m) {  // returns the old one
+    MutexLock lock(mu_);
+    uint32_t old = umask_;
+    umask_ = m & 0777;
+    return old;
+  }
+
+ private:
+  mutable Mutex mu_;
+  Path root_ MOAT_GUARDED_BY(mu_), cwd_ MOAT_GUARDED_BY(mu_);
+  uint32_t umask_ MOAT_GUARDED_BY(mu_);
+};
+
+}  // namespace moat

@@ -1,0 +1,86 @@
+// The kernel of one sandbox: its tasks, names and limits.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/sync/mutex.h"
+#include "platform/platform.h"
+#include "sentry/kernel/task.h"
+#include "sentry/kernel/thread_group.h"
+
+namespace moat {
+
+class FutexManager;
+class IpcNamespace;
+class MountNamespace;
+class VdsoClock;
+
+struct KernelLimits {
+  int max_tasks = 4096;               // tasks at once (fork: EAGAIN)
+  uint64_t max_pending_signals = 8192;  // queued siginfos
+};
+
+class Kernel final : public TrapSink {
+ public:
+  explicit Kernel(std::unique_ptr<Platform> platform);
+  ~Kernel();
+
+  Platform& platform() { return *platform_; }
+  FutexManager& futexes() { return *futexes_; }
+  IpcNamespace& ipc() { return *ipc_; }
+  MountNamespace& mounts() { return *mounts_; }
+  void set_mounts(Ref<MountNamespace> mounts);
+
+  Verdict OnTrap(GuestThread& thread, const Trap& trap) override;
+
+  // --- The tables. tasks_lock guards trees and tables; see thread_group.h. ---
+  Mutex tasks_lock;
+  // A pid, or kEAGAIN at the task limit.
+  ErrorOr<int> AllocatePid() MOAT_REQUIRES(tasks_lock);
+  Task* FindTask(int tid) MOAT_REQUIRES(tasks_lock);
+  ThreadGroup* FindGroup(int tgid) MOAT_REQUIRES(tasks_lock);  // null for a non-leader's tid
+  Ref<Task> GetTask(int tid);           // or null
+  Ref<ThreadGroup> GetGroup(int tgid);  // or null
+  // Every process, in pid order.
+  void ForEachGroup(const std::function<void(ThreadGroup&)>& visit) MOAT_REQUIRES(tasks_lock);
+  void ForEachTask(const std::function<void(Task&)>& visit) MOAT_REQUIRES(tasks_lock);
+  ThreadGroup* init() { return init_; }
+  int task_count() MOAT_REQUIRES(tasks_lock) { return static_cast<int>(tasks_.size()); }
+  int last_pid() const { return last_pid_; }
+
+  // Starts the first process: loads argv[0] (a path) and makes it pid 1. On an exec error returns it and nothing runs. On a
+  // fiber.
+  struct InitArgs;
+  ErrorOr<void> StartInit(const InitArgs& args);
+  // Called once when pid 1 was reaped, with its wait status.
+  std::function<void(int status)> on_init_exit;
+
+  // uname(2).
+  std::string hostname, domainname = "(none)";
+  KernelLimits limits;
+  int64_t boot_monotonic_ns = 0;
+  std::atomic<uint64_t> forks{0};
+
+ private:
+  friend class Task;
+  friend struct TaskCloner;
+  friend struct TaskExecer;
+  Ref<Task> NewTask(int tid, Ref<ThreadGroup> group);
+  void AddTask(Ref<Task> task) MOAT_REQUIRES(tasks_lock);
+  void RemoveTask(int tid) MOAT_REQUIRES(tasks_lock);
+
+  std::unique_ptr<Platform> platform_;
+  std::unique_ptr<FutexManager> futexes_;
+  std::unique_ptr<IpcNamespace> ipc_;
+  Ref<MountNamespace> mounts_;
+  std::map<int, Ref<Task>> tasks_ MOAT_GUARDED_BY(tasks_lock);
+  ThreadGroup* init_ = nullptr;
+  int last_pid_ = 0;
+};
+
+}  // namespace moat

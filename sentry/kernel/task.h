@@ -1,0 +1,254 @@
+// A guest thread as the kernel knows it (struct task_struct).
+//
+// A task has no host thread: traps of its GuestThread start handlers on fibers (RunTrap). A task is in guest mode, in a
+// handler, or blocked in one (Block). What must happen before it may return to guest mode is in `work_`, bits that other
+// tasks set (signals, exit, stop); setting one makes the task look: it interrupts guest mode or wakes an interruptible block.
+//
+// References: the Kernel's pid table holds every task until it is reaped; a ThreadGroup lists its tasks; a running handler
+// holds its own. Lock order: Kernel::tasks_lock > ThreadGroup::signal_lock > everything's leaf locks. Fields without a note
+// belong to the task itself (only its own handler touches them).
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "abi/regs.h"
+#include "abi/signal.h"
+#include "base/fiber/executor.h"
+#include "base/kern/credentials.h"
+#include "base/kern/wait_queue.h"
+#include "base/util/error.h"
+#include "base/util/ref.h"
+#include "platform/platform.h"
+#include "sentry/kernel/signal_queue.h"
+#include "sentry/mm/memory_manager.h"
+
+namespace moat {
+
+// vfork(2): the parent sleeps until the child no longer uses its memory.
+struct VforkDone final : RefCounted {
+  std::atomic<bool> done{false};
+  WaitQueue queue;
+  void Finish() {
+    done.store(true, std::memory_order_release);
+    queue.Wake(~0u);
+  }
+};
+
+class FdTable;
+class FsContext;
+class Kernel;
+class ThreadGroup;
+class Task;
+
+inline constexpr int64_t kForever = INT64_MAX;
+
+// Bits of Task::work: reasons not to go straight back to guest mode.
+enum TaskWork : uint32_t {
+  kWorkSignal = 1,   // a signal may be deliverable
+  kWorkKill = 2,     // the task must exit (group exit, exec of a sibling)
+  kWorkStop = 4,     // the thread group is stopped (job control)
+  kWorkRestoreMask = 8,  // saved_mask holds the mask to go back to (sigsuspend, ppoll)
+  kWorkRseq = 16,    // reserved for rseq fix-ups at signal delivery
+};
+
+// Everything a system call can need: the number, arguments and where the instruction was.
+struct SyscallArgs {
+  int64_t nr;
+  uint64_t args[6];
+};
+
+class Task final : public RefCounted {
+ public:
+  // Who I am.
+  int tid() const { return tid_; }
+  int tgid() const;
+  ThreadGroup& group() const { return *group_; }
+  const Ref<ThreadGroup>& group_ref() const { return group_; }
+  bool is_leader() const;
+  Kernel& kernel() const { return kernel_; }
+
+  // What I use.
+  MemoryManager& mm() const { return *mm_; }
+  const Ref<MemoryManager>& mm_ref() const { return mm_; }  // null after exit
+  FdTable& fds() const { return *fds_; }
+  const Ref<FdTable>& fds_ref() const { return fds_; }
+  FsContext& fs() const { return *fs_; }
+  GuestThread& thread() const { return *thread_; }
+  const Credentials& creds() const { return *creds_; }
+  const Ref<const Credentials>& creds_ref() const { return creds_; }
+  void set_creds(Ref<const Credentials> creds) { creds_ = std::move(creds); }
+  const std::string& comm() const { return comm_; }
+  void set_comm(std::string comm) { comm_ = std::move(comm); }
+
+  // --- Sleeping. On the task's own fiber only. ---
+
+  // Parks until Wake, a deadline (CLOCK_MONOTONIC ns) or an interruption. ok: woken (re-check your condition);
+  // kETIMEDOUT; kERESTARTSYS: interrupted by a signal or a kill.
+  ErrorOr<void> Block(int64_t deadline_ns = kForever);
+  // As Block, but only a kill interrupts.
+  ErrorOr<void> BlockKillable();
+  // Wakes a Block. Any thread, also from Waiter::OnWake.
+  void Wake();
+  // Loops `attempt` (a callable returning ErrorOr<T>) while it says kEAGAIN, sleeping on `queue` for `mask` between;
+  // returns its result, kETIMEDOUT or kERESTARTSYS.
+  template <class F>
+  auto BlockOn(WaitQueue& queue, EventMask mask, int64_t deadline_ns, F&& attempt) -> decltype(attempt());
+
+  // True if a Block would return at once: a deliverable signal or a kill.
+  bool interrupted() const { return (work_.load(std::memory_order_acquire) & (kWorkSignal | kWorkKill | kWorkStop)) != 0; }
+  bool killed() const { return (work_.load(std::memory_order_acquire) & kWorkKill) != 0; }
+
+  // A handler that returns kERESTART_RESTARTBLOCK leaves here how to go on (restart_syscall(2)).
+  void SetRestart(std::function<ErrorOr<uint64_t>(Task&)> go_on) { restart_ = std::move(go_on); }
+  ErrorOr<uint64_t> RunRestart();
+
+  // --- Signals (task_signal.cc). ---
+
+  abi::SigSet blocked() const { return blocked_.load(std::memory_order_relaxed); }
+  // Changes the mask (SIGKILL and SIGSTOP are dropped from it) and looks for signals that became deliverable.
+  void SetBlocked(abi::SigSet mask);
+  // Sets a temporary mask until the handler's end; a delivered signal's frame restores the old one (sigsuspend, ppoll).
+  void SetTemporaryMask(abi::SigSet mask);
+  // Sends to this task only. A forced synchronous signal (a fault) cannot be blocked or ignored.
+  void SendSignal(const abi::SigInfo& info);
+  void ForceSignal(const abi::SigInfo& info);
+  PendingSignals& pending() { return pending_; }  // signal_lock
+  // Re-computes kWorkSignal. signal_lock held by the caller.
+  void RecomputeSignalWork();
+  // rt_sigreturn(2).
+  ErrorOr<uint64_t> SignalReturn();
+  abi::StackT alt_stack{};  // ss_flags SS_DISABLE at first; see sigaltstack(2)
+  // Waiting in rt_sigtimedwait for these (signal_lock): they go to this task although blocked.
+  abi::SigSet awaited = 0;
+
+  // --- Life (task_clone.cc, task_exec.cc, task_exit.cc). ---
+
+  // Starts running in guest mode for the first time.
+  void Start();
+  // Ends this task (its handler must then return kNoReturn); `status` is the wait status half that exit_group/exit set.
+  void Exit(int status);
+  // Marks for exit and makes it look. tasks_lock not needed.
+  void Kill();
+  // Adds work bits and makes the task look at them.
+  void AddWork(uint32_t bits);
+  void ClearWork(uint32_t bits) { work_.fetch_and(~bits, std::memory_order_acq_rel); }
+
+  // The trap that is being handled, and how (called by the kernel's TrapSink).
+  Verdict OnTrap(const Trap& trap);
+  const Trap& trap() const { return trap_; }
+  // The registers of the current trap, changed in place; written back before guest mode.
+  abi::UserRegs GetRegs();
+  void SetRegs(const abi::UserRegs& regs);
+
+  // clone(2)'s and set_tid_address(2)'s: cleared and woken when the task ends.
+  UserAddr clear_child_tid = 0;
+  UserAddr robust_list = 0;
+  int exit_signal = 17;
+  Ref<VforkDone> vfork_done;  // or null
+  int parent_death_signal = 0;
+  bool no_new_privs = false;
+  bool did_exec = false;
+  uint64_t timer_slack_ns = 50'000;
+  UserAddr rseq_area = 0;
+  uint32_t rseq_length = 0, rseq_signature = 0;
+  uint64_t cpu_mask = ~0ull;
+  int nice = 0, policy = 0, rt_priority = 0;
+  uint32_t personality = 0;
+  int64_t start_time_ns = 0;
+  std::atomic<uint64_t> voluntary_switches{0};
+
+ private:
+  friend class Kernel;
+  friend class ThreadGroup;
+  friend struct TaskCloner;
+  friend struct TaskExecer;
+  Task(Kernel& kernel, int tid, Ref<ThreadGroup> group);
+  ~Task() override;
+
+  enum class State : int { kGuest, kHandler, kBlocked, kBlockedKillable, kDead };
+  enum class Outcome : uint8_t { kPending, kResume, kGone };
+
+  void HandleTrap();                 // on a fiber
+  void HandleSyscall();
+  void HandleException();
+  // Delivers work until none is left; false if the task ended.
+  bool DoWork(std::optional<Errno> restart);
+  bool DeliverSignals(std::optional<Errno>& restart);
+  bool ActByDefault(const abi::SigInfo& info);
+  bool RunHandler(const abi::SigInfo& info, const abi::Sigaction& action, std::optional<Errno>& restart);
+  ErrorOr<void> SetUpFrame(const abi::SigInfo& info, const abi::Sigaction& action);
+  ErrorOr<UserAddr> SaveXState(uint64_t sp);
+  ErrorOr<void> LoadXState(UserAddr addr);
+  void StopHere();                   // group stop: sleeps until continued or killed
+  ErrorOr<void> Sleep(State state, int64_t deadline_ns);
+
+  Kernel& kernel_;
+  const int tid_;
+  Ref<ThreadGroup> group_;
+  std::unique_ptr<GuestThread> thread_;
+  Ref<MemoryManager> mm_;
+  Ref<FdTable> fds_;
+  Ref<FsContext> fs_;
+  Ref<const Credentials> creds_;
+  std::string comm_;
+
+  std::atomic<uint32_t> work_{0};
+  std::atomic<State> state_{State::kHandler};
+  std::atomic<bool> woken_{false};
+  Fiber* fiber_ = nullptr;  // while in a handler
+  Trap trap_{};
+  Outcome outcome_ = Outcome::kPending;
+  bool inline_ = false;         // the handler still runs inside OnTrap
+  GuestThread* trapped_ = nullptr;  // the thread whose trap this is (exec replaces thread_)
+
+  std::atomic<abi::SigSet> blocked_{0};
+  abi::SigSet saved_mask_ = 0;
+  PendingSignals pending_;
+  std::function<ErrorOr<uint64_t>(Task&)> restart_;
+  ListNode group_node_;
+};
+
+// Wakes a task.
+class TaskWaiter final : public Waiter {
+ public:
+  TaskWaiter(Task& task, EventMask mask, bool exclusive = false) : Waiter(mask, exclusive), task_(task) {}
+  bool OnWake(EventMask) override {
+    task_.Wake();
+    return true;
+  }
+
+ private:
+  Task& task_;
+};
+
+// Hangs a waiter on a queue for a scope.
+class ScopedWait {
+ public:
+  ScopedWait(WaitQueue& queue, Waiter& waiter) : queue_(queue), waiter_(waiter) { queue_.Add(waiter_); }
+  ~ScopedWait() { queue_.Remove(waiter_); }
+  ScopedWait(const ScopedWait&) = delete;
+
+ private:
+  WaitQueue& queue_;
+  Waiter& waiter_;
+};
+
+template <class F>
+auto Task::BlockOn(WaitQueue& queue, EventMask mask, int64_t deadline_ns, F&& attempt) -> decltype(attempt()) {
+  auto first = attempt();
+  if (first.ok() || first.error() != kEAGAIN) return first;
+  TaskWaiter waiter(*this, mask);
+  ScopedWait wait(queue, waiter);
+  for (;;) {
+    auto r = attempt();
+    if (r.ok() || r.error() != kEAGAIN) return r;
+    TRY(Block(deadline_ns));
+  }
+}
+
+}  // namespace moat

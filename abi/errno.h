@@ -5,8 +5,8 @@
 
 namespace moat {
 
-// A Linux error number, positive. 0 is not an error. The values above 511 are the kernel's own restart requests
-// and never reach a guest.
+// A Linux error number, positive. 0 is not an error. The values above 511 are the kernel's own restart
+// requests and never reach a guest.
 enum class Errno : uint16_t {};
 
 inline constexpr Errno kEPERM{1};
@@ -145,8 +145,8 @@ inline constexpr Errno kEWOULDBLOCK = kEAGAIN;
 inline constexpr Errno kEDEADLOCK = kEDEADLK;
 inline constexpr Errno kENOTSUP = kEOPNOTSUPP;
 
-// Restart requests: what an interrupted system call returns to the signal delivery code, which turns them into
-// kEINTR or a restart (see signal(7), "Interruption of system calls").
+// Restart requests: what an interrupted system call returns to the signal delivery code, which turns them
+// into kEINTR or a restart (see signal(7), "Interruption of system calls").
 inline constexpr Errno kERESTARTSYS{512};
 inline constexpr Errno kERESTARTNOINTR{513};
 inline constexpr Errno kERESTARTNOHAND{514};

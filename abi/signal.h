@@ -208,6 +208,10 @@ union Sigval {
 #pragma push_macro("si_fd")
 #pragma push_macro("si_call_addr")
 #pragma push_macro("si_syscall")
+#pragma push_macro("si_trapno")
+#pragma push_macro("si_perf_data")
+#pragma push_macro("si_perf_type")
+#pragma push_macro("si_perf_flags")
 #pragma push_macro("si_arch")
 #undef si_pid
 #undef si_uid
@@ -230,6 +234,10 @@ union Sigval {
 #undef si_fd
 #undef si_call_addr
 #undef si_syscall
+#undef si_trapno
+#undef si_perf_data
+#undef si_perf_type
+#undef si_perf_flags
 #undef si_arch
 // Where libc's macros si_pid and so on lead; the same bytes as SigInfo's plain members.
 union SigInfoFields {
@@ -357,6 +365,10 @@ struct SigInfo {
 #pragma pop_macro("si_fd")
 #pragma pop_macro("si_call_addr")
 #pragma pop_macro("si_syscall")
+#pragma pop_macro("si_trapno")
+#pragma pop_macro("si_perf_data")
+#pragma pop_macro("si_perf_type")
+#pragma pop_macro("si_perf_flags")
 #pragma pop_macro("si_arch")
 using Siginfo = SigInfo;
 using SiginfoT = SigInfo;

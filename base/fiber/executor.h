@@ -43,8 +43,11 @@ class Executor {
  private:
   friend class Fiber;
   friend class Timer;
+  template <class T> friend class NoDestructor;
   Executor();
+  ~Executor();
   struct Impl;
+  void PushReady(Fiber& fiber);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -32,18 +32,28 @@ class Fiber {
 
  private:
   friend class Executor;
+  friend class TaskMutex;
+  friend struct FiberOps;
   Fiber() = default;
-  ~Fiber() = default;
-  struct Impl;
+  ~Fiber() = default;  // never destroyed: a late Unpark may still touch a fiber that ended
 
-  std::atomic<int> state_{0};
+  std::atomic<int> state_{0};     // FiberOps::State
   std::atomic<bool> killed_{false};
-  void* context_ = nullptr;       // jump_fcontext's handle while switched out
-  void* stack_ = nullptr;         // lowest usable address
-  void* fake_stack_ = nullptr;    // ASan's
-  void* tsan_fiber_ = nullptr;    // TSan's
+  void* context_ = nullptr;       // jump_fcontext's handle of this fiber while it is switched out
+  void* caller_ = nullptr;        // ... and of whoever switched to it, while it runs
+  char* stack_ = nullptr;         // lowest usable address
   std::function<void()> body_;
   ListNode ready_node_;
+  // TaskMutex ranks held, for the rank check of debug builds.
+  static constexpr int kMaxRanks = 16;
+  int ranks_[kMaxRanks];
+  int rank_count_ = 0;
+  // For the sanitizers: this fiber's and its caller's stacks.
+  void* fake_stack_ = nullptr;
+  const void* caller_stack_ = nullptr;
+  size_t caller_stack_size_ = 0;
+  void* tsan_fiber_ = nullptr;
+  void* tsan_caller_ = nullptr;
 };
 
 // A one-shot event that one fiber waits for and any thread completes.
@@ -54,11 +64,12 @@ class Completion {
   // As Wait, but kEINTR if the fiber is killed first: then the completer may still hold a reference, so the Completion
   // must live in a shared object.
   ErrorOr<void> WaitKillable();
-  bool done() const { return done_.load(std::memory_order_acquire); }
+  bool done() const { return waiter_.load(std::memory_order_acquire) == kDone; }
 
  private:
-  std::atomic<bool> done_{false};
-  std::atomic<Fiber*> waiter_{nullptr};
+  // Null, the waiting fiber, or kDone. One word, so that the completer's last access is the one that lets the waiter go.
+  static constexpr uintptr_t kDone = 1;
+  std::atomic<uintptr_t> waiter_{0};
 };
 
 }  // namespace moat

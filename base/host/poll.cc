@@ -1,5 +1,6 @@
 #include "base/host/poll.h"
 
+#include "abi/epoll.h"
 #include "abi/syscall_nr.h"
 #include "base/host/raw.h"
 
@@ -7,11 +8,6 @@ namespace moat::host {
 
 namespace {
 constexpr size_t kSigsetSize = sizeof(uint64_t);
-// struct epoll_event is packed on x86-64.
-struct __attribute__((packed)) PackedEpollEvent {
-  uint32_t events;
-  uint64_t data;
-};
 }  // namespace
 
 ErrorOr<size_t> Ppoll(abi::Pollfd* fds, size_t count, const abi::Timespec* timeout, const uint64_t* signal_mask) {
@@ -21,7 +17,7 @@ ErrorOr<size_t> Ppoll(abi::Pollfd* fds, size_t count, const abi::Timespec* timeo
 }
 ErrorOr<UniqueFd> EpollCreate1(uint32_t flags) { return Call<UniqueFd>(abi::kNr_epoll_create1, flags); }
 ErrorOr<void> EpollCtl(int epfd, int op, int fd, uint32_t events, uint64_t data) {
-  PackedEpollEvent event{events, data};
+  abi::EpollEvent event{events, data};
   return Call<void>(abi::kNr_epoll_ctl, epfd, op, fd, &event);
 }
 ErrorOr<size_t> EpollPwait(int epfd, abi::EpollEvent* events, size_t count, int timeout_ms,

@@ -1,8 +1,9 @@
 #include "base/host/process.h"
 
-#include <sys/rseq.h>
+#include <sys/rseq.h>  // where libc keeps its area
 
 #include "abi/clone.h"
+#include "abi/rseq.h"
 #include "abi/sched.h"
 #include "abi/signal.h"
 #include "abi/syscall_nr.h"
@@ -152,7 +153,7 @@ ErrorOr<long> Ptrace(long request, int pid, uint64_t addr, uint64_t data) {
 void UnregisterLibcRseq() {
   constexpr uint32_t kSizeOfLibc = 32;
   char* area = static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset;
-  if (__rseq_size != 0) RawSyscall(abi::kNr_rseq, ToRegister(area), kSizeOfLibc, abi::kRSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+  if (__rseq_size != 0) RawSyscall(abi::kNr_rseq, ToRegister(area), kSizeOfLibc, abi::kRSEQ_FLAG_UNREGISTER, abi::kRSEQ_SIG);
 }
 
 ErrorOr<void> Getrandom(void* buffer, size_t length) {

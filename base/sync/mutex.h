@@ -3,14 +3,7 @@
 #pragma once
 
 #include "base/sync/thread_annotations.h"
-
-#if defined(__SANITIZE_THREAD__)
-#define MOAT_TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define MOAT_TSAN 1
-#endif
-#endif
+#include "base/util/sanitizers.h"
 
 #ifdef MOAT_TSAN
 #include <condition_variable>

@@ -4,6 +4,7 @@
 // ancestry, with LockNested). Debug builds check it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "base/sync/mutex.h"
@@ -21,10 +22,12 @@ class MOAT_CAPABILITY("task mutex") TaskMutex {
   TaskMutex(const TaskMutex&) = delete;
   TaskMutex& operator=(const TaskMutex&) = delete;
 
+  // On a fiber. A bare host thread may take it too while it is certain that nobody else holds it (start-up); it aborts if it
+  // would have to wait.
   void Lock() MOAT_ACQUIRE();
   void LockNested() MOAT_ACQUIRE();  // the same rank is held already
   bool TryLock() MOAT_TRY_ACQUIRE(true);
-  void Unlock() MOAT_RELEASE();
+  void Unlock() MOAT_RELEASE();  // hands it to the longest waiter
   bool held_by_me() const;
 
  private:
@@ -33,10 +36,15 @@ class MOAT_CAPABILITY("task mutex") TaskMutex {
     bool granted = false;
     ListNode node;
   };
-  const LockRank rank_;
+  void LockRanked(bool same_rank_is_fine);
+  void NoteTaken(Fiber* fiber);
+  void NoteDropped(Fiber* fiber);
+
+  [[maybe_unused]] const LockRank rank_;  // read in debug builds
   Mutex mu_;
   bool locked_ MOAT_GUARDED_BY(mu_) = false;
-  Fiber* owner_ = nullptr;
+  // The owner's fiber, or a token of the host thread that took it outside of any fiber (start-up); null if unlocked.
+  std::atomic<const void*> owner_{nullptr};
   IntrusiveList<Sleeper, &Sleeper::node> sleepers_ MOAT_GUARDED_BY(mu_);
 };
 

@@ -1,0 +1,55 @@
+#include "base/fiber/host_thread.h"
+
+#include <pthread.h>
+
+#include <memory>
+#include <utility>
+
+#include "abi/prctl.h"
+#include "abi/signal.h"
+#include "base/host/process.h"
+#include "base/host/signal.h"
+#include "base/util/check.h"
+#include "base/util/sanitizers.h"
+
+namespace moat {
+
+namespace {
+
+#if defined(MOAT_ASAN) || defined(MOAT_TSAN)
+constexpr size_t kThreadStack = 2 << 20;
+#else
+constexpr size_t kThreadStack = 128 * 1024;
+#endif
+
+struct Start {
+  const char* name;
+  std::function<void()> body;
+};
+
+void* Main(void* arg) {
+  std::unique_ptr<Start> start(static_cast<Start*>(arg));
+  (void)host::Prctl(abi::kPR_SET_NAME, reinterpret_cast<uint64_t>(start->name));
+  start->body();
+  return nullptr;
+}
+
+}  // namespace
+
+void StartHostThread(const char* name, std::function<void()> body) {
+  auto start = std::make_unique<Start>(Start{name, std::move(body)});
+  pthread_attr_t attr;
+  CHECK(pthread_attr_init(&attr) == 0);
+  CHECK(pthread_attr_setstacksize(&attr, kThreadStack) == 0);
+  CHECK(pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0);
+  // The thread inherits the mask.
+  uint64_t old_mask = host::BlockAllSignals();
+  pthread_t thread;
+  int error = pthread_create(&thread, &attr, &Main, start.get());
+  CHECK(host::SigProcMask(abi::kSIG_SETMASK, old_mask).ok());
+  CHECK(error == 0);
+  (void)start.release();
+  CHECK(pthread_attr_destroy(&attr) == 0);
+}
+
+}  // namespace moat

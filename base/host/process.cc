@@ -111,6 +111,7 @@ ErrorOr<void> Capset(const CapabilitySets& sets) {
 ErrorOr<void> Unshare(uint64_t flags) { return Call<void>(abi::kNr_unshare, flags); }
 ErrorOr<void> Setns(int fd, uint32_t type) { return Call<void>(abi::kNr_setns, fd, type); }
 ErrorOr<int> Setsid() { return Call<int>(abi::kNr_setsid); }
+ErrorOr<int> Getpgid(int pid) { return Call<int>(abi::kNr_getpgid, pid); }
 ErrorOr<void> Setpgid(int pid, int pgid) { return Call<void>(abi::kNr_setpgid, pid, pgid); }
 
 static_assert(sizeof(ResourceLimit) == 16);  // struct rlimit64

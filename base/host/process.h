@@ -64,6 +64,7 @@ ErrorOr<void> Unshare(uint64_t flags);
 ErrorOr<void> Setns(int fd, uint32_t type);
 ErrorOr<int> Setsid();
 ErrorOr<void> Setpgid(int pid, int pgid);
+ErrorOr<int> Getpgid(int pid);
 
 inline constexpr uint64_t kRlimitInfinity = ~uint64_t{0};
 struct ResourceLimit {

@@ -1,0 +1,29 @@
+// Starts the sentry and the gofer of one sandbox.
+#pragma once
+
+#include "base/util/unique_fd.h"
+#include "runtime/sandbox/caller.h"
+#include "runtime/sandbox/plan.h"
+
+namespace moat {
+
+struct Sandbox {
+  int sentry_pid = -1;  // children of ours, to be reaped by us
+  int gofer_pid = -1;
+  UniqueFd control;  // sentry/control/protocol.h
+};
+
+// Where the programs write; -1 for none.
+struct LaunchFiles {
+  int log = 2;
+  int strace = -1;
+};
+
+// Starts both programs and returns when they execute. Signals that the caller handles must be blocked already: the
+// children start with an empty mask. Throws Failure, with no child left.
+Sandbox Launch(const SandboxPlan& plan, const Caller& caller, const LaunchFiles& files);
+
+// Kills what still runs of the two and reaps them.
+void Destroy(Sandbox& sandbox);
+
+}  // namespace moat

@@ -1,0 +1,207 @@
+#include "runtime/sandbox/supervise.h"
+
+#include <string.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <string>
+
+#include "abi/poll.h"
+#include "abi/signal.h"
+#include "abi/socket.h"
+#include "abi/wait.h"
+#include "base/host/file.h"
+#include "base/host/poll.h"
+#include "base/host/process.h"
+#include "base/host/signal.h"
+#include "base/host/socket.h"
+#include "base/host/time.h"
+#include "runtime/util/failure.h"
+#include "sentry/control/protocol.h"
+
+namespace moat {
+namespace {
+
+constexpr int kRelayed[] = {abi::kSIGHUP,  abi::kSIGINT,   abi::kSIGQUIT, abi::kSIGTERM, abi::kSIGUSR1, abi::kSIGUSR2,
+                            abi::kSIGALRM, abi::kSIGWINCH, abi::kSIGCONT, abi::kSIGTSTP, abi::kSIGURG,  abi::kSIGPIPE};
+
+constexpr int64_t kNsPerSecond = 1'000'000'000;
+constexpr int64_t kGraceAfterTerm = 2 * kNsPerSecond;   // from SIGTERM of the time limit to SIGKILL
+constexpr int64_t kGraceAtEnd = 2 * kNsPerSecond;       // for the programs to end by themselves
+constexpr int64_t kGraceForBlame = kNsPerSecond / 5;    // when the gofer ends: is it because the sentry did?
+constexpr int64_t kNever = INT64_MAX;
+
+std::string DescribeEnd(int status) {
+  const int signo = status & 0x7f;
+  if (signo == 0) return "it exited with " + std::to_string((status >> 8) & 0xff);
+  return "it was killed by signal " + std::to_string(signo) + ", " + strsignal(signo);
+}
+
+class Supervisor {
+ public:
+  Supervisor(Sandbox& sandbox, int signals, bool job_control) : sandbox_(sandbox), signals_(signals), job_control_(job_control) {}
+
+  int Run(double timeout_s) {
+    if (timeout_s > 0) deadline_ = host::NowMonotonicNs() + std::llround(timeout_s * kNsPerSecond);
+    while (!result_) Step();
+    WindUp();
+    return timed_out_ ? kExitTimeout : *result_;
+  }
+
+ private:
+  bool SentryGone() const { return sandbox_.sentry_pid < 0; }
+  bool GoferGone() const { return sandbox_.gofer_pid < 0; }
+
+  // Waits for something to happen and handles it.
+  void Step() {
+    const bool control_open = sandbox_.control.valid();
+    abi::Pollfd fds[] = {{signals_, abi::kPOLLIN, 0}, {control_open ? sandbox_.control.get() : -1, abi::kPOLLIN, 0}};
+    const int64_t wait_ns = std::max<int64_t>(0, deadline_ - host::NowMonotonicNs());
+    const abi::Timespec timeout{wait_ns / kNsPerSecond, wait_ns % kNsPerSecond};
+    const ErrorOr<size_t> ready = host::Ppoll(fds, 2, deadline_ == kNever ? nullptr : &timeout);
+    if (!ready.ok() && ready.error() != kEINTR) throw Failure("poll: " + ErrorText(ready.error()));
+    if (ready.value_or(0) == 0) return OnDeadline();
+    if (fds[1].revents != 0) ReadControl();
+    if (fds[0].revents != 0) ReadSignals();
+  }
+
+  void OnDeadline() {
+    if (host::NowMonotonicNs() < deadline_) return;
+    if (gofer_blamed_) throw Failure("the file server ended unexpectedly: " + DescribeEnd(gofer_status_));
+    if (timed_out_) {
+      result_ = kExitTimeout;  // WindUp kills
+      kill_at_once_ = true;
+      return;
+    }
+    timed_out_ = true;
+    deadline_ = host::NowMonotonicNs() + kGraceAfterTerm;
+    SendSignal(abi::kSIGTERM, SignalTarget::kCommand);
+  }
+
+  void SendSignal(int signo, SignalTarget target) {
+    const std::string bytes = EncodeControl({ControlType::kSignal, signo, static_cast<int32_t>(target), ""});
+    if (!sandbox_.control.valid()) return;
+    // A full socket means a sentry that has not read for long; its state shows elsewhere.
+    (void)host::Sendto(sandbox_.control.get(), bytes.data(), bytes.size(), abi::kMSG_DONTWAIT | abi::kMSG_NOSIGNAL);
+  }
+
+  // All that is there, without waiting.
+  void ReadControl() {
+    while (sandbox_.control.valid()) {
+      char buffer[kMaxControlBytes];
+      const ErrorOr<size_t> got = host::Recvfrom(sandbox_.control.get(), buffer, sizeof(buffer), abi::kMSG_DONTWAIT);
+      if (got.error() == kEAGAIN || got.error() == kEINTR) return;
+      if (got.value_or(0) == 0) return sandbox_.control.Reset();  // its end is near: SIGCHLD tells the rest
+      const ErrorOr<ControlMessage> message = DecodeControl({buffer, *got});
+      if (!message.ok()) throw Failure("the sandbox kernel sent a malformed message");
+      OnMessage(*message);
+    }
+  }
+
+  void OnMessage(const ControlMessage& message) {
+    switch (message.type) {
+      case ControlType::kExecFailed:
+        PrintLine(message.text);
+        result_ = static_cast<Errno>(message.value) == kENOENT ? kExitNotFound : kExitCannotExecute;
+        break;
+      case ControlType::kExited:
+        result_ = message.detail != 0 ? 128 + (message.detail & 0x7f) : message.value & 0xff;
+        break;
+      case ControlType::kStopped:
+        // For the shell we are the command. It goes on with SIGCONT, which is relayed.
+        if (job_control_) (void)host::Kill(host::Getpid(), abi::kSIGSTOP);
+        break;
+      case ControlType::kNotice:
+        PrintLine(message.text);
+        break;
+      case ControlType::kStarted:
+      case ControlType::kSignal:
+        break;
+    }
+  }
+
+  void ReadSignals() {
+    abi::SignalfdSiginfo info;
+    while (host::Read(signals_, &info, sizeof(info)).value_or(0) == sizeof(info)) {
+      const auto signo = static_cast<int>(info.ssi_signo);
+      if (signo == abi::kSIGCHLD) {
+        ReapChildren();
+        continue;
+      }
+      // The terminal's own signals are for whoever runs in its foreground, and so is going on after a stop.
+      const bool from_terminal = info.ssi_code == abi::kSI_KERNEL || signo == abi::kSIGCONT;
+      SendSignal(signo, from_terminal ? SignalTarget::kForeground : SignalTarget::kCommand);
+    }
+  }
+
+  // Clears the pid of a child that ended.
+  static bool Reap(int& pid, int& status) {
+    if (pid < 0) return false;
+    if (host::Wait4(pid, &status, abi::kWNOHANG).value_or(0) != pid) return false;
+    pid = -1;
+    return true;
+  }
+
+  void ReapChildren() {
+    const bool sentry_ended = Reap(sandbox_.sentry_pid, sentry_status_);
+    const bool gofer_ended = Reap(sandbox_.gofer_pid, gofer_status_);
+    if (!sentry_ended && !gofer_ended) return;
+    ReadControl();  // what the sentry said before
+    if (result_) return;
+    if (SentryGone()) throw Failure("the sandbox kernel ended unexpectedly: " + DescribeEnd(sentry_status_));
+    gofer_blamed_ = true;
+    deadline_ = host::NowMonotonicNs() + kGraceForBlame;
+  }
+
+  // The command has ended: lets the programs end, then makes them.
+  void WindUp() {
+    sandbox_.control.Reset();
+    const int64_t end = host::NowMonotonicNs() + (kill_at_once_ ? 0 : kGraceAtEnd);
+    for (;;) {
+      int status;
+      Reap(sandbox_.sentry_pid, status);
+      Reap(sandbox_.gofer_pid, status);
+      const int64_t left = end - host::NowMonotonicNs();
+      if ((SentryGone() && GoferGone()) || left <= 0) break;
+      abi::SigInfo info;
+      (void)host::SigTimedWait(abi::SigMask(abi::kSIGCHLD), &info, left);
+    }
+    Destroy(sandbox_);
+  }
+
+  Sandbox& sandbox_;
+  const int signals_;
+  const bool job_control_;
+  int64_t deadline_ = kNever;
+  bool timed_out_ = false;
+  bool gofer_blamed_ = false;
+  bool kill_at_once_ = false;
+  int sentry_status_ = 0;
+  int gofer_status_ = 0;
+  std::optional<int> result_;
+};
+
+}  // namespace
+
+UniqueFd TakeSignals(const Caller& caller) {
+  uint64_t mask = abi::SigMask(abi::kSIGCHLD);
+  for (const int signo : kRelayed) mask |= abi::SigMask(signo);
+  mask &= ~caller.ignored_signals | abi::SigMask(abi::kSIGCHLD);
+  // An inherited "ignore" would reap our children for us.
+  Must(host::SigActionDefault(abi::kSIGCHLD), "sigaction");
+  // SIGTTOU only so that restoring the terminal from the background cannot stop us.
+  Must(host::SigProcMask(abi::kSIG_BLOCK, mask | abi::SigMask(abi::kSIGTTOU)), "sigprocmask");
+  return Must(host::Signalfd4(-1, mask, abi::kSFD_CLOEXEC | abi::kSFD_NONBLOCK), "signalfd");
+}
+
+int Supervise(Sandbox& sandbox, const UniqueFd& signals, const Caller& caller, double timeout_s) {
+  try {
+    return Supervisor(sandbox, signals.get(), caller.tty.present).Run(timeout_s);
+  } catch (...) {
+    Destroy(sandbox);
+    throw;
+  }
+}
+
+}  // namespace moat

@@ -39,7 +39,7 @@ constexpr size_t kStackSize = 256 * 1024;
 constexpr size_t kStackSize = 64 * 1024;
 #endif
 // What an idle fiber of the cold pool keeps of its stack: its suspended frames. The rest is given back to the host.
-constexpr size_t kKeptStack = 2 * kPage;
+[[maybe_unused]] constexpr size_t kKeptStack = 2 * kPage;
 
 // Fibers that no worker holds ready, so that a burst of blocked tasks does not keep its stacks' memory for ever.
 struct ColdPool {
@@ -178,11 +178,11 @@ void FiberOps::Run(Fiber& fiber) {
     // An exchange: what the waker did before its Unpark is seen by the fiber, even if the Unpark found it kReady already.
     fiber.state_.exchange(kRunning, std::memory_order_seq_cst);
     SwitchTo(fiber);
-    int state = fiber.state_.load(std::memory_order_acquire);
-    if (state == kSpare) {
+    if (fiber.state_.load(std::memory_order_acquire) == kSpare) {
       KeepSpare(worker, fiber);
       break;
     }
+    int state = kParking;
     if (fiber.state_.compare_exchange_strong(state, kParked, std::memory_order_seq_cst)) break;
     // Woken before it was switched out.
   }

@@ -60,6 +60,11 @@ class Kernel final : public TrapSink {
   // Called once when pid 1 was reaped, with its wait status.
   std::function<void(int status)> on_init_exit;
 
+  // Sends to every process of a group.
+  void SignalGroupLocked(ProcessGroup& group, const abi::SigInfo& info) MOAT_REQUIRES(tasks_lock);
+  // Forgets a zombie: its pid is free again, its usage goes to the parent.
+  void Reap(ThreadGroup& group) MOAT_REQUIRES(tasks_lock);
+
   // uname(2).
   std::string hostname, domainname = "(none)";
   KernelLimits limits;
@@ -73,6 +78,13 @@ class Kernel final : public TrapSink {
   Ref<Task> NewTask(int tid, Ref<ThreadGroup> group);
   void AddTask(Ref<Task> task) MOAT_REQUIRES(tasks_lock);
   void RemoveTask(int tid) MOAT_REQUIRES(tasks_lock);
+  // exec by a non-leader: `task` takes the group's pid, the old leader is forgotten.
+  void RenameTask(Task* old_leader, Task* task) MOAT_REQUIRES(tasks_lock);
+  void FinishExit(Task& task, int status);
+  void GiveAwayChildren(ThreadGroup& group) MOAT_REQUIRES(tasks_lock);
+  void OrphanOwnGroup(ThreadGroup& group) MOAT_REQUIRES(tasks_lock);
+  void NotifyExit(ThreadGroup& group) MOAT_REQUIRES(tasks_lock);
+  void EndSandbox(int status);
 
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<FutexManager> futexes_;
@@ -80,7 +92,9 @@ class Kernel final : public TrapSink {
   Ref<MountNamespace> mounts_;
   std::map<int, Ref<Task>> tasks_ MOAT_GUARDED_BY(tasks_lock);
   ThreadGroup* init_ = nullptr;
+  Ref<ThreadGroup> init_ref_;  // its status outlives it
   int last_pid_ = 0;
+  bool wrapped_ = false;  // pid numbers started again
 };
 
 }  // namespace moat

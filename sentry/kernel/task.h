@@ -41,6 +41,7 @@ struct VforkDone final : RefCounted {
 
 class FdTable;
 class FsContext;
+struct WalkContext;
 class Kernel;
 class ThreadGroup;
 class Task;
@@ -132,6 +133,17 @@ class Task final : public RefCounted {
   void Start();
   // Ends this task (its handler must then return kNoReturn); `status` is the wait status half that exit_group/exit set.
   void Exit(int status);
+  // Leaves its address space: at exit and exec.
+  void ReleaseMemory();
+  // exec and sigreturn: the registers are whole, the call has no result.
+  void MarkRegistersComplete() { trap_.kind = TrapKind::kInterrupted; }
+  // unshare(2): own copies of the fs context and the fd table.
+  void Unshare(bool fs, bool files);
+  // How this task's paths are walked.
+  WalkContext WalkView() const;
+  // Host CPU time of this task, ns.
+  uint64_t CpuTimeNs() const { return thread_cpu_base_ns + (thread_ ? thread_->CpuTimeNs() : 0); }
+  uint64_t thread_cpu_base_ns = 0;  // of host threads before an exec
   // Marks for exit and makes it look. tasks_lock not needed.
   void Kill();
   // Adds work bits and makes the task look at them.
@@ -188,7 +200,7 @@ class Task final : public RefCounted {
   ErrorOr<void> Sleep(State state, int64_t deadline_ns);
 
   Kernel& kernel_;
-  const int tid_;
+  int tid_;  // changes once, when a non-leader execs (tasks_lock)
   Ref<ThreadGroup> group_;
   std::unique_ptr<GuestThread> thread_;
   Ref<MemoryManager> mm_;

@@ -76,7 +76,7 @@ struct TaskCloner {
     child->mm_ = std::move(mm);
     child->thread_ = std::move(thread);
     child->thread_->set_owner(child.get());
-    child->fds_ = Has(abi::kCLONE_FILES) ? parent.fds_ref() : parent.fds().Fork();
+    child->fds_ = Has(abi::kCLONE_FILES) ? parent.fds_ref() : parent.fds().Copy();
     child->fs_ = Has(abi::kCLONE_FS) ? parent.fs_ : parent.fs().Copy();
     child->creds_ = parent.creds_;
     child->comm_ = parent.comm_;
@@ -136,6 +136,11 @@ struct TaskCloner {
   }
 };
 
+void Task::Unshare(bool fs, bool files) {
+  if (fs && fs_->ref_count() > 1) fs_ = fs_->Copy();
+  if (files && fds_->ref_count() > 1) fds_ = fds_->Copy();
+}
+
 ErrorOr<uint64_t> CloneTask(Task& parent, const CloneRequest& request) {
   TRY(CheckFlags(request));
   TaskCloner cloner{parent, request};
@@ -144,7 +149,7 @@ ErrorOr<uint64_t> CloneTask(Task& parent, const CloneRequest& request) {
   cloner.SetRegisters();
   Ref<SignalActions> actions = cloner.ChildActions();
   {
-    MutexLock lock(parent.kernel().tasks_lock);
+    MutexLock lock(cloner.kernel.tasks_lock);
     TRY(cloner.Publish(actions));
   }
   Task& child = *cloner.child;

@@ -1,5 +1,6 @@
 // Sending signals and deciding what they do (kernel/signal.c).
 #include "abi/poll.h"
+#include "abi/syscall_nr.h"
 #include "abi/wait.h"
 #include "base/util/check.h"
 #include "sentry/kernel/fs_context.h"

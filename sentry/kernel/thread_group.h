@@ -72,6 +72,7 @@ class ThreadGroup final : public RefCounted {
   bool stop_reported = false;
   WaitQueue child_events;     // wait4 sleeps here
   WaitQueue exit_event;       // pidfd readiness: woken when it exits
+  WaitQueue thread_exit_event;  // exec waits for its siblings here
   Usage dead_threads_usage;   // of tasks that ended
   Usage children_usage;       // of reaped children
 
@@ -106,6 +107,7 @@ class ThreadGroup final : public RefCounted {
 
  private:
   friend class Task;
+  friend class Kernel;
   ~ThreadGroup() override;
   // Takes `info` in with signal_lock held: returns whether a task should look.
   void QueueLocked(const abi::SigInfo& info, Task* only) MOAT_REQUIRES(signal_lock);
@@ -114,6 +116,7 @@ class ThreadGroup final : public RefCounted {
 
   Kernel& kernel_;
   const int tgid_;
+  int exit_status_of_leader_ = 0;  // tasks_lock: the group's status unless exit_group or a signal set one
   bool continue_notice_ = false;  // signal_lock: the parent must hear of a continue
 };
 

@@ -19,7 +19,7 @@ bool StraceEnabled();
 ErrorOr<uint64_t> StraceCall(Task& t, const SyscallRow* row, int64_t nr, const uint64_t* args);
 // A signal is about to be delivered.
 void StraceSignal(Task& t, const abi::SigInfo& info);
-// Writes a line of another kind: "--- SIGCHLD ---", "+++ exited with 0 +++".
-void StraceEvent(Task& t, const char* text);
+// A task ends with this wait status.
+void StraceExit(Task& t, int status);
 
 }  // namespace moat

@@ -1,0 +1,39 @@
+#include "sentry/kernel/thread_group.h"
+
+#include <algorithm>
+
+#include "sentry/kernel/kernel.h"
+#include "sentry/kernel/timers.h"
+
+namespace moat {
+
+void Usage::Add(const Usage& o) {
+  user_ns += o.user_ns;
+  system_ns += o.system_ns;
+  max_rss_kb = std::max(max_rss_kb, o.max_rss_kb);
+  minor_faults += o.minor_faults;
+  major_faults += o.major_faults;
+  in_blocks += o.in_blocks;
+  out_blocks += o.out_blocks;
+  voluntary_switches += o.voluntary_switches;
+  involuntary_switches += o.involuntary_switches;
+}
+
+ThreadGroup::ThreadGroup(Kernel& kernel, int tgid) : kernel_(kernel), tgid_(tgid) {
+  for (abi::Rlimit64& limit : rlimits) limit = {abi::kRLIM64_INFINITY, abi::kRLIM64_INFINITY};
+}
+
+ThreadGroup::~ThreadGroup() = default;
+
+Usage ThreadGroup::CurrentUsage() {
+  MutexLock lock(kernel_.tasks_lock);
+  MutexLock signal(signal_lock);
+  Usage usage = dead_threads_usage;
+  for (Task& t : tasks) {
+    usage.user_ns += t.CpuTimeNs() - t.thread_cpu_base_ns;  // the base is in dead_threads_usage already
+    usage.voluntary_switches += t.voluntary_switches.load(std::memory_order_relaxed);
+  }
+  return usage;
+}
+
+}  // namespace moat

@@ -1,0 +1,357 @@
+// Processes: clone, fork, exec, exit, wait.
+#include <algorithm>
+#include <optional>
+
+#include "abi/clone.h"
+#include "abi/fcntl.h"
+#include "abi/limits.h"
+#include "abi/rlimit.h"
+#include "abi/wait.h"
+#include "fs/vfs/fd_table.h"
+#include "fs/vfs/path_walk.h"
+#include "sentry/kernel/clone.h"
+#include "sentry/kernel/fs_context.h"
+#include "sentry/kernel/kernel.h"
+#include "sentry/kernel/notify.h"
+#include "sentry/kernel/pidfd.h"
+#include "sentry/kernel/rusage.h"
+#include "sentry/syscalls/at.h"
+#include "sentry/syscalls/families.h"
+
+namespace moat {
+namespace {
+
+ErrorOr<uint64_t> SysClone(Task& t, uint64_t flags, UserAddr stack, UserAddr parent_tid, UserAddr child_tid, uint64_t tls) {
+  flags &= 0xffffffff;
+  CloneRequest r{.flags = flags & ~abi::kCSIGNAL,
+                 .pidfd = parent_tid,  // clone(2) returns the pidfd where the parent's tid would go
+                 .child_tid = child_tid,
+                 .parent_tid = parent_tid,
+                 .exit_signal = static_cast<int>(flags & abi::kCSIGNAL),
+                 .stack = stack,
+                 .tls = tls};
+  if ((r.flags & abi::kCLONE_PIDFD) && (r.flags & abi::kCLONE_PARENT_SETTID)) return kEINVAL;
+  if (r.flags & abi::kCLONE_THREAD) r.exit_signal = 0;
+  return CloneTask(t, r);
+}
+
+ErrorOr<void> CheckClone3(const abi::CloneArgs& a) {
+  constexpr uint64_t kValid = (abi::kCLONE_INTO_CGROUP << 1) - 1;
+  if (a.flags & ~kValid) return kEINVAL;
+  if (a.flags & (abi::kCLONE_DETACHED | (abi::kCSIGNAL & ~abi::kCLONE_NEWTIME))) return kEINVAL;
+  if ((a.flags & (abi::kCLONE_THREAD | abi::kCLONE_PARENT)) && a.exit_signal) return kEINVAL;
+  if (a.exit_signal > abi::kNSIG) return kEINVAL;
+  if ((a.stack == 0) != (a.stack_size == 0)) return kEINVAL;
+  if ((a.set_tid == 0) != (a.set_tid_size == 0)) return kEINVAL;
+  if (a.set_tid_size > abi::kMAX_PID_NS_LEVEL) return kEINVAL;
+  if (a.set_tid_size) return kEPERM;  // CAP_CHECKPOINT_RESTORE over the pid namespace
+  return {};
+}
+
+ErrorOr<uint64_t> SysClone3(Task& t, UserAddr addr, uint64_t size) {
+  if (size < abi::kCLONE_ARGS_SIZE_VER0) return kEINVAL;
+  abi::CloneArgs a = TRY(ReadExtensible<abi::CloneArgs>(t.mm(), addr, size));
+  TRY(CheckClone3(a));
+  return CloneTask(t, {.flags = a.flags,
+                       .pidfd = a.pidfd,
+                       .child_tid = a.child_tid,
+                       .parent_tid = a.parent_tid,
+                       .exit_signal = static_cast<int>(a.exit_signal),
+                       .stack = a.stack,
+                       .stack_size = a.stack_size,
+                       .tls = a.tls});
+}
+
+ErrorOr<uint64_t> SysFork(Task& t) { return CloneTask(t, {.exit_signal = abi::kSIGCHLD}); }
+
+ErrorOr<uint64_t> SysVfork(Task& t) {
+  return CloneTask(t, {.flags = abi::kCLONE_VM | abi::kCLONE_VFORK, .exit_signal = abi::kSIGCHLD});
+}
+
+// --- exec ---
+
+constexpr size_t kMaxArgString = 32 * 4096;      // MAX_ARG_STRLEN
+constexpr size_t kMaxArgTotal = 6 << 20;         // what the loader's check can allow at most
+
+ErrorOr<std::vector<std::string>> ReadStrings(Task& t, UserAddr vector) {
+  std::vector<std::string> out;
+  if (!vector) return out;
+  size_t total = 0;
+  for (;; vector += sizeof(uint64_t)) {
+    uint64_t p = TRY(t.mm().Read<uint64_t>(vector));
+    if (!p) return out;
+    ErrorOr<std::string> s = t.mm().ReadString(p, kMaxArgString);
+    if (!s.ok()) return s.error() == kENAMETOOLONG ? kE2BIG : s.error();
+    total += s->size() + 1 + sizeof(uint64_t);
+    if (total > kMaxArgTotal) return kE2BIG;
+    out.push_back(std::move(*s));
+  }
+}
+
+ErrorOr<uint64_t> SysExecveat(Task& t, int dirfd, UserAddr path, UserAddr argv, UserAddr envp, uint32_t flags) {
+  if (flags & ~(abi::kAT_EMPTY_PATH | abi::kAT_SYMLINK_NOFOLLOW)) return kEINVAL;
+  std::string name = TRY(t.mm().ReadPath(path));
+  ExecRequest r;
+  r.argv = TRY(ReadStrings(t, argv));
+  r.envp = TRY(ReadStrings(t, envp));
+  WalkContext walk = t.WalkView();
+  Path start = TRY(StartOf(t, dirfd, name));
+  r.file = TRY(Walk(walk, start, name,
+                    {.follow = !(flags & abi::kAT_SYMLINK_NOFOLLOW), .empty_path = (flags & abi::kAT_EMPTY_PATH) != 0}));
+  if (r.file.dentry->inode() && r.file.dentry->inode()->is_symlink()) return kELOOP;
+  bool by_fd = dirfd != abi::kAT_FDCWD && (name.empty() || name[0] != '/');
+  r.filename = by_fd ? "/dev/fd/" + std::to_string(dirfd) + (name.empty() ? "" : "/" + name) : name;
+  if (by_fd && name.empty()) r.fd_path_cloexec = TRY(t.fds().GetCloexec(dirfd));
+  return ExecTask(t, r);
+}
+
+ErrorOr<uint64_t> SysExecve(Task& t, UserAddr path, UserAddr argv, UserAddr envp) {
+  return SysExecveat(t, abi::kAT_FDCWD, path, argv, envp, 0);
+}
+
+// --- exit ---
+
+ErrorOr<uint64_t> SysExit(Task& t, int code) {
+  t.Exit(abi::WaitStatusExited(code));
+  return uint64_t{0};
+}
+
+ErrorOr<uint64_t> SysExitGroup(Task& t, int code) {
+  t.group().ExitAll(abi::WaitStatusExited(code));
+  t.Exit(t.group().group_exit_status);
+  return uint64_t{0};
+}
+
+// --- wait ---
+
+struct WaitFor {
+  int type = abi::kP_ALL;
+  int id = 0;                         // pid or pgid
+  Ref<ThreadGroup> group;             // P_PIDFD
+  uint32_t options = 0;
+};
+
+struct WaitResult {
+  int pid = 0;
+  uint32_t uid = 0;
+  int code = 0;         // CLD_*
+  int status = 0;       // si_status
+  int wait_status = 0;  // wait4's
+  Usage usage;
+};
+
+bool Matches(Task& t, const WaitFor& w, ThreadGroup& child) {
+  if (w.type == abi::kP_PID && child.tgid() != w.id) return false;
+  if (w.type == abi::kP_PGID && child.process_group->pgid != w.id) return false;
+  if (w.type == abi::kP_PIDFD && w.group.get() != &child) return false;
+  if ((w.options & abi::kWNOTHREAD) && child.parent_task && child.parent_task.get() != &t) return false;
+  if (w.options & abi::kWALL) return true;
+  bool clone_child = child.exit_signal != abi::kSIGCHLD;
+  return clone_child == ((w.options & abi::kWCLONE) != 0);
+}
+
+WaitResult Describe(ThreadGroup& child, int code, int status, int wait_status) {
+  WaitResult r{.pid = child.tgid(), .code = code, .status = status, .wait_status = wait_status};
+  r.uid = child.leader && child.leader->creds_ref() ? child.leader->creds().uid : 0;
+  r.usage = child.dead_threads_usage;
+  r.usage.Add(child.children_usage);
+  return r;
+}
+
+// What there is to report of one child now; consumes it unless WNOWAIT.
+std::optional<WaitResult> Report(Kernel& kernel, const WaitFor& w, ThreadGroup& child) MOAT_REQUIRES(kernel.tasks_lock) {
+  bool consume = !(w.options & abi::kWNOWAIT);
+  if (child.exited && (w.options & abi::kWEXITED)) {
+    abi::SigInfo info = ChildSigInfo(child, child.exit_status);
+    WaitResult r = Describe(child, info.si_code, info.si_status, child.exit_status);
+    if (consume) kernel.Reap(child);
+    return r;
+  }
+  if (child.exited) return std::nullopt;
+  if (child.stop_status && (w.options & abi::kWUNTRACED)) {
+    WaitResult r = Describe(child, abi::kCLD_STOPPED, child.stop_status, abi::WaitStatusStopped(child.stop_status));
+    if (consume) child.stop_status = 0;
+    return r;
+  }
+  if (child.continue_pending && (w.options & abi::kWCONTINUED)) {
+    WaitResult r = Describe(child, abi::kCLD_CONTINUED, abi::kSIGCONT, abi::kWAIT_STATUS_CONTINUED);
+    if (consume) child.continue_pending = false;
+    return r;
+  }
+  return std::nullopt;
+}
+
+// One look: a result, kEAGAIN (children, nothing to report), kECHILD.
+ErrorOr<WaitResult> TryWait(Task& t, const WaitFor& w) {
+  Kernel& kernel = t.kernel();
+  MutexLock lock(kernel.tasks_lock);
+  bool any = false;
+  for (ThreadGroup* child : t.group().children) {
+    if (!Matches(t, w, *child)) continue;
+    any = true;
+    if (std::optional<WaitResult> r = Report(kernel, w, *child)) return *r;
+  }
+  return any ? kEAGAIN : kECHILD;
+}
+
+ErrorOr<WaitResult> Wait(Task& t, const WaitFor& w) {
+  ErrorOr<WaitResult> r = (w.options & abi::kWNOHANG)
+                              ? TryWait(t, w)
+                              : t.BlockOn(t.group().child_events, ~0u, kForever, [&] { return TryWait(t, w); });
+  if (!r.ok() && r.error() == kEAGAIN) return WaitResult{};
+  return r;
+}
+
+ErrorOr<uint64_t> SysWait4(Task& t, int pid, UserAddr status, int options, UserAddr rusage) {
+  constexpr uint32_t kValid =
+      abi::kWNOHANG | abi::kWUNTRACED | abi::kWCONTINUED | abi::kWNOTHREAD | abi::kWCLONE | abi::kWALL;
+  uint32_t bits = static_cast<uint32_t>(options);
+  if (bits & ~kValid) return kEINVAL;
+  if (pid == INT32_MIN) return kESRCH;
+  WaitFor w{.options = bits | abi::kWEXITED};
+  if (pid > 0) {
+    w.type = abi::kP_PID;
+    w.id = pid;
+  } else if (pid < -1) {
+    w.type = abi::kP_PGID;
+    w.id = -pid;
+  } else if (pid == 0) {
+    w.type = abi::kP_PGID;
+    MutexLock lock(t.kernel().tasks_lock);
+    w.id = t.group().process_group->pgid;
+  }
+  WaitResult r = TRY(Wait(t, w));
+  if (r.pid && status) TRY(t.mm().Write<int>(status, r.wait_status));
+  if (r.pid && rusage) TRY(t.mm().Write(rusage, ToRusage(r.usage)));
+  return static_cast<uint64_t>(r.pid);
+}
+
+ErrorOr<WaitFor> WaitidTarget(Task& t, int type, int id, uint32_t options) {
+  WaitFor w{.type = type, .id = id, .options = options};
+  switch (type) {
+    case abi::kP_ALL:
+      return w;
+    case abi::kP_PID:
+      if (id <= 0) return kEINVAL;
+      return w;
+    case abi::kP_PGID: {
+      if (id < 0) return kEINVAL;
+      MutexLock lock(t.kernel().tasks_lock);
+      if (id == 0) w.id = t.group().process_group->pgid;
+      return w;
+    }
+    case abi::kP_PIDFD: {
+      if (id < 0) return kEINVAL;
+      Ref<FileDescription> file = TRY(t.fds().Get(id));
+      Ref<PidFd> pidfd = RefCast<PidFd>(file);
+      if (!pidfd) return kEBADF;
+      if (pidfd->nonblocking()) w.options |= abi::kWNOHANG;
+      w.group = Ref<ThreadGroup>(&pidfd->group());
+      return w;
+    }
+    default:
+      return kEINVAL;
+  }
+}
+
+ErrorOr<uint64_t> SysWaitid(Task& t, int type, int id, UserAddr info_addr, int options, UserAddr rusage) {
+  constexpr uint32_t kValid = abi::kWNOHANG | abi::kWNOWAIT | abi::kWEXITED | abi::kWSTOPPED | abi::kWCONTINUED |
+                              abi::kWNOTHREAD | abi::kWCLONE | abi::kWALL;
+  uint32_t bits = static_cast<uint32_t>(options);
+  if (bits & ~kValid) return kEINVAL;
+  if (!(bits & (abi::kWEXITED | abi::kWSTOPPED | abi::kWCONTINUED))) return kEINVAL;
+  WaitFor w = TRY(WaitidTarget(t, type, id, bits));
+  WaitResult r = TRY(Wait(t, w));
+  if (!r.pid && type == abi::kP_PIDFD && !(bits & abi::kWNOHANG)) return kEAGAIN;
+  if (r.pid && rusage) TRY(t.mm().Write(rusage, ToRusage(r.usage)));
+  if (info_addr) {
+    abi::SigInfo info{};
+    if (r.pid) {
+      info = MakeSigInfo(abi::kSIGCHLD, r.code);
+      info.si_pid = r.pid;
+      info.si_uid = r.uid;
+      info.si_status = r.status;
+    }
+    TRY(t.mm().Write(info_addr, info));
+  }
+  return uint64_t{0};
+}
+
+// --- pidfds and thread identity ---
+
+ErrorOr<uint64_t> SysPidfdOpen(Task& t, int pid, uint32_t flags) {
+  constexpr uint32_t kPidfdNonblock = abi::kO_NONBLOCK;
+  if (flags & ~kPidfdNonblock) return kEINVAL;
+  if (pid <= 0) return kEINVAL;
+  Ref<ThreadGroup> group;
+  {
+    MutexLock lock(t.kernel().tasks_lock);
+    Task* target = t.kernel().FindTask(pid);
+    if (!target) return kESRCH;
+    if (target->group().tgid() != pid) return kENOENT;  // a thread, not a process
+    group = target->group_ref();
+  }
+  return TRY(InstallPidfd(t, *group, flags & kPidfdNonblock));
+}
+
+ErrorOr<uint64_t> SysPidfdGetfd(Task& t, int pidfd, int target_fd, uint32_t flags) {
+  if (flags) return kEINVAL;
+  Ref<FileDescription> file = TRY(t.fds().Get(pidfd));
+  Ref<PidFd> target = RefCast<PidFd>(file);
+  if (!target) return kEBADF;
+  Ref<FdTable> fds;
+  {
+    MutexLock lock(t.kernel().tasks_lock);
+    Task* leader = target->group().exited ? nullptr : target->group().leader;
+    if (!leader || !leader->fds_ref()) return kESRCH;
+    if (!MayTrace(t, *leader)) return kEPERM;
+    fds = leader->fds_ref();
+  }
+  Ref<FileDescription> wanted = TRY(fds->GetRaw(target_fd));
+  return TRY(t.fds().Install(std::move(wanted), true, t.group().Limit(abi::kRLIMIT_NOFILE)));
+}
+
+ErrorOr<uint64_t> SysSetTidAddress(Task& t, UserAddr addr) {
+  t.clear_child_tid = addr;
+  return static_cast<uint64_t>(t.tid());
+}
+
+ErrorOr<uint64_t> SysUnshare(Task& t, uint64_t flags) {
+  constexpr uint64_t kValid = abi::kCLONE_THREAD | abi::kCLONE_FS | abi::kCLONE_NEWNS | abi::kCLONE_SIGHAND |
+                              abi::kCLONE_VM | abi::kCLONE_FILES | abi::kCLONE_SYSVSEM | abi::kCLONE_NEWUTS |
+                              abi::kCLONE_NEWIPC | abi::kCLONE_NEWNET | abi::kCLONE_NEWUSER | abi::kCLONE_NEWPID |
+                              abi::kCLONE_NEWCGROUP | abi::kCLONE_NEWTIME;
+  if (flags & ~kValid) return kEINVAL;
+  constexpr uint64_t kNeedsSingle = abi::kCLONE_THREAD | abi::kCLONE_SIGHAND | abi::kCLONE_VM;
+  if (flags & kNeedsSingle) {
+    MutexLock lock(t.kernel().tasks_lock);
+    if (t.group().live_tasks > 1) return kEINVAL;
+  }
+  if (flags & ~(kNeedsSingle | abi::kCLONE_FS | abi::kCLONE_FILES | abi::kCLONE_SYSVSEM)) return kEPERM;
+  t.Unshare(flags & abi::kCLONE_FS, flags & abi::kCLONE_FILES);
+  return uint64_t{0};
+}
+
+constexpr SyscallRow kRows[] = {
+    CALL_PARTIAL(clone, SysClone, "flags:clone ptr ptr ptr hex", "new namespaces: EPERM"),
+    CALL_PARTIAL(clone3, SysClone3, "ptr u64", "new namespaces, cgroups and set_tid: EPERM"),
+    CALL(fork, SysFork, ""),
+    CALL(vfork, SysVfork, ""),
+    CALL_PARTIAL(execve, SysExecve, "path strings strings", "set-id bits and file capabilities are not honoured"),
+    CALL_PARTIAL(execveat, SysExecveat, "dirfd path strings strings flags:at",
+                 "set-id bits and file capabilities are not honoured"),
+    CALL(exit, SysExit, "int"),
+    CALL(exit_group, SysExitGroup, "int"),
+    CALL(wait4, SysWait4, "pid ptr flags:wait ptr"),
+    CALL(waitid, SysWaitid, "int pid ptr flags:wait ptr"),
+    CALL(pidfd_open, SysPidfdOpen, "pid hex"),
+    CALL(pidfd_getfd, SysPidfdGetfd, "fd int hex"),
+    CALL(set_tid_address, SysSetTidAddress, "ptr"),
+    CALL_PARTIAL(unshare, SysUnshare, "flags:clone", "new namespaces: EPERM"),
+};
+
+}  // namespace
+
+const SyscallFamily kProcessCalls = {"processes", kRows};
+
+}  // namespace moat

@@ -1,6 +1,6 @@
-// A binary codec for plain structs that two of our programs exchange: integers in host order, strings and lists with a
-// 32-bit length in front. A struct is taken apart by VisitFields(codec, record), found in namespace moat, which so lists
-// its fields once for both directions:
+// A binary codec for plain structs that two of our programs exchange: integers in host order, strings and
+// lists with a 32-bit length in front. A struct is taken apart by VisitFields(codec, record), found in
+// namespace moat, which so lists its fields once for both directions:
 //
 //   template <class Codec, Is<Point> Record>
 //   void VisitFields(Codec& v, Record& r) { v(r.x), v(r.y); }
@@ -25,10 +25,8 @@ class WireWriter {
   std::string Take() { return std::move(out_); }
 
   template <class T>
-    requires std::is_integral_v<T> || std::is_enum_v<T>
-  void operator()(const T& value) {
-    out_.append(reinterpret_cast<const char*>(&value), sizeof(value));
-  }
+  requires std::is_integral_v<T> || std::is_enum_v<T>
+  void operator()(const T& value) { out_.append(reinterpret_cast<const char*>(&value), sizeof(value)); }
   void operator()(const std::string& text) {
     (*this)(static_cast<uint32_t>(text.size()));
     out_ += text;
@@ -52,8 +50,9 @@ class WireWriter {
   std::string out_;
 };
 
-// Reads what WireWriter wrote. The first thing that does not fit makes failed() true and every later read a no-op. Lists
-// of more than `max_items` are refused, as are bools other than 0 and 1; ranges of enums are the caller's to check.
+// Reads what WireWriter wrote. The first thing that does not fit makes failed() true and every later read a
+// no-op. Lists of more than `max_items` are refused, as are bools other than 0 and 1; ranges of enums are the
+// caller's to check.
 class WireReader {
  public:
   WireReader(std::string_view in, size_t max_items) : in_(in), max_items_(max_items) {}
@@ -61,7 +60,7 @@ class WireReader {
   bool done() const { return !failed_ && in_.empty(); }
 
   template <class T>
-    requires std::is_integral_v<T> || std::is_enum_v<T>
+  requires std::is_integral_v<T> || std::is_enum_v<T>
   void operator()(T& value) {
     const std::string_view bytes = Cut(sizeof(value));
     if (bytes.size() != sizeof(value)) return;

@@ -1,9 +1,11 @@
-// What `moat` tells the gofer: a plain struct and its wire form, as sentry/boot/config.h is for the sentry. A leaf.
+// What `moat` tells the gofer: a plain struct and its wire form, as sentry/boot/config.h is for the sentry. A
+// leaf.
 //
-// moat-gofer is started without arguments of its own and with the descriptors below; everything else is closed. As root
-// it starts in new mount, network, IPC, UTS and pid namespaces of the host's user namespace with all capabilities and
-// the host's root directory; as an ordinary user in the caller's namespaces. It is in a session of its own and dies with
-// `moat` (PR_SET_PDEATHSIG). What it gives up further it does itself, after it has opened the roots.
+// moat-gofer is started without arguments of its own and with the descriptors below; everything else is
+// closed. As root it starts in new mount, network, IPC, UTS and pid namespaces of the host's user namespace
+// with all capabilities and the host's root directory; as an ordinary user in the caller's namespaces. It is
+// in a session of its own and dies with `moat` (PR_SET_PDEATHSIG). What it gives up further it does itself,
+// after it has opened the roots.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +32,8 @@ struct GoferRoot {
   bool operator==(const GoferRoot&) const = default;
 };
 
-// Something below a root that is never served: it looks as if it did not exist. Host paths, absolute, without symlinks.
+// Something below a root that is never served: it looks as if it did not exist. Host paths, absolute, without
+// symlinks.
 struct GoferConfig {
   std::vector<GoferRoot> roots;
   std::vector<std::string> hidden;

@@ -5,7 +5,8 @@
 namespace moat {
 namespace {
 
-const GoferConfig kSample{.roots = {{"/", false}, {"/home/u/src", true}}, .hidden = {"/home/u/.ssh"}, .privileged = true};
+const GoferConfig kSample{
+    .roots = {{"/", false}, {"/home/u/src", true}}, .hidden = {"/home/u/.ssh"}, .privileged = true};
 
 TEST(GoferConfigTest, DecodesToWhatWasEncoded) {
   const ErrorOr<GoferConfig> decoded = DecodeGoferConfig(EncodeGoferConfig(kSample));

@@ -28,32 +28,61 @@ class DoFormatter : public CLI::Formatter {
   std::string make_usage(const CLI::App*, std::string) const override {
     return "Usage: moat do [FLAGS] -- COMMAND [ARGUMENTS]\n";
   }
+  // Without the values that flags stand for: "--strace{-}".
+  std::string make_option_name(const CLI::Option* option, bool positional) const override {
+    const std::string name = CLI::Formatter::make_option_name(option, positional);
+    return name.substr(0, name.find('{'));
+  }
 };
 
 void AddFileFlags(CLI::App& app, DoOptions& o) {
   const char* group = "Files";
-  app.add_option("--rootfs", o.rootfs, "Root directory of the sandbox, seen read-only")->type_name("DIR")->group(group)->capture_default_str();
+  app.add_option("--rootfs", o.rootfs, "Root directory of the sandbox, seen read-only")
+      ->type_name("DIR")
+      ->group(group)
+      ->capture_default_str();
   app.add_option("--rw", o.read_write, "Show PATH of the host and let writes reach it")
-      ->type_name("PATH[:INSIDE]")->allow_extra_args(false)->group(group);
+      ->type_name("PATH[:INSIDE]")
+      ->allow_extra_args(false)
+      ->group(group);
   app.add_option("--ro", o.read_only, "Show PATH of the host, read-only")
-      ->type_name("PATH[:INSIDE]")->allow_extra_args(false)->group(group);
+      ->type_name("PATH[:INSIDE]")
+      ->allow_extra_args(false)
+      ->group(group);
   app.add_option("--tmpfs", o.tmpfs, "Mount an empty file system at PATH")
-      ->type_name("PATH")->allow_extra_args(false)->group(group);
+      ->type_name("PATH")
+      ->allow_extra_args(false)
+      ->group(group);
   app.add_option("--hide", o.hide, "Hide the file or directory PATH")
-      ->type_name("PATH")->allow_extra_args(false)->group(group);
+      ->type_name("PATH")
+      ->allow_extra_args(false)
+      ->group(group);
   app.add_flag("!--no-default-hide", o.default_hide,
-               "Show the usual places of credentials, and pass variables that look like secrets")->group(group);
+               "Show the usual places of credentials, and pass variables that look like secrets")
+      ->group(group);
 }
 
 void AddCommandFlags(CLI::App& app, DoOptions& o) {
   const char* group = "Command";
-  app.add_option("--env", o.env, "Set a variable")->type_name("NAME=VALUE")->allow_extra_args(false)->group(group);
+  app.add_option("--env", o.env, "Set a variable")
+      ->type_name("NAME=VALUE")
+      ->allow_extra_args(false)
+      ->group(group);
   app.add_flag("--clearenv", o.clear_env, "Pass no variable but those of --env")->group(group);
-  app.add_option("--cwd", o.cwd, "Directory to start in (default: the current one)")->type_name("DIR")->group(group);
-  app.add_option("--user", o.user, "Run as this user (default: the caller)")->type_name("UID[:GID]|NAME")->group(group);
-  app.add_option("--hostname", o.hostname, "Name of the machine inside")->type_name("NAME")->group(group)->capture_default_str();
+  app.add_option("--cwd", o.cwd, "Directory to start in (default: the current one)")
+      ->type_name("DIR")
+      ->group(group);
+  app.add_option("--user", o.user, "Run as this user (default: the caller)")
+      ->type_name("UID[:GID]|NAME")
+      ->group(group);
+  app.add_option("--hostname", o.hostname, "Name of the machine inside")
+      ->type_name("NAME")
+      ->group(group)
+      ->capture_default_str();
   app.add_option("--timeout", o.timeout_s, "End the command after so many seconds")
-      ->type_name("SECONDS")->check(CLI::PositiveNumber)->group(group);
+      ->type_name("SECONDS")
+      ->check(CLI::PositiveNumber.description(""))
+      ->group(group);
 }
 
 // `strace` gets "-" for the bare flag.
@@ -62,9 +91,14 @@ void AddSandboxFlags(CLI::App& app, DoOptions& o, std::string& strace) {
   static const std::map<std::string, PlatformChoice> kPlatforms = {{"auto", PlatformChoice::kAuto},
                                                                    {"ptrace", PlatformChoice::kPtrace}};
   app.add_option("--platform", o.platform, "How guest code is run (default: auto)")
-      ->type_name("auto|ptrace")->transform(CLI::CheckedTransformer(kPlatforms, CLI::ignore_case).description(""))->group(group);
-  app.add_flag("--strace{-}", strace, "Trace system calls to standard error, or with --strace=FILE to a file")->group(group);
-  app.add_option("--log", o.log, "Write the sandbox's log to FILE instead of standard error")->type_name("FILE")->group(group);
+      ->type_name("auto|ptrace")
+      ->transform(CLI::CheckedTransformer(kPlatforms, CLI::ignore_case).description(""))
+      ->group(group);
+  app.add_flag("--strace{-}", strace, "Trace system calls to standard error, or to a file with --strace=FILE")
+      ->group(group);
+  app.add_option("--log", o.log, "Write the sandbox's log to FILE instead of standard error")
+      ->type_name("FILE")
+      ->group(group);
   app.add_flag("--debug", o.debug, "Log much more")->group(group);
 }
 
@@ -83,9 +117,10 @@ SplitArgs Split(int argc, char** argv) {
   return split;
 }
 
-// Without `--`, the command starts at the first argument that is no flag; a later `--` is then the command's own.
-std::vector<std::string> JoinCommand(const std::vector<std::string>& before, const std::vector<std::string>& after,
-                                     bool had_dashes) {
+// Without `--`, the command starts at the first argument that is no flag; a later `--` is then the command's
+// own.
+std::vector<std::string> JoinCommand(const std::vector<std::string>& before,
+                                     const std::vector<std::string>& after, bool had_dashes) {
   if (before.empty()) return after;
   if (before[0].starts_with('-')) throw Failure("unknown flag " + before[0] + " (see moat do --help)");
   std::vector<std::string> command = before;
@@ -95,7 +130,8 @@ std::vector<std::string> JoinCommand(const std::vector<std::string>& before, con
 }
 
 int Parse(int argc, char** argv, char** envp) {
-  CLI::App app("Runs programs in a sandbox: an application kernel of our own answers their system calls.", "moat");
+  CLI::App app("Runs programs in a sandbox: an application kernel of our own answers their system calls.",
+               "moat");
   app.set_version_flag("--version", std::string("moat ") + MOAT_VERSION);
   app.require_subcommand(1);
   DoOptions options;

@@ -14,7 +14,8 @@ namespace moat {
 namespace {
 
 UniqueFd OpenOutput(const std::string& path) {
-  constexpr uint32_t kFlags = abi::kO_WRONLY | abi::kO_CREAT | abi::kO_TRUNC | abi::kO_APPEND | abi::kO_CLOEXEC;
+  constexpr uint32_t kFlags =
+      abi::kO_WRONLY | abi::kO_CREAT | abi::kO_TRUNC | abi::kO_APPEND | abi::kO_CLOEXEC;
   return Must(host::Openat(abi::kAT_FDCWD, path.c_str(), kFlags, 0644), path);
 }
 

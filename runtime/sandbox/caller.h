@@ -27,8 +27,8 @@ struct Caller {
   bool privileged() const { return uid == 0; }
 };
 
-// Opens /dev/null in place of closed standard descriptors, so that no later descriptor can take their numbers. Throws
-// Failure without /dev/null.
+// Opens /dev/null in place of closed standard descriptors, so that no later descriptor can take their
+// numbers. Throws Failure without /dev/null.
 Caller LookAtCaller(const char* const* envp);
 
 }  // namespace moat

@@ -30,11 +30,9 @@ struct Report {
 
 enum Step : int32_t { kSession, kIdentity, kMounts, kEmptyRoot, kFds, kLimits, kSignals, kParent, kExec };
 constexpr const char* kStepText[] = {
-    "cannot start a session",          "cannot change to the sandbox's user",
-    "cannot make its mounts private",  "cannot make its empty root",
-    "cannot arrange its descriptors",  "cannot set its limits",
-    "cannot reset its signals",        "cannot bind its life to moat's",
-    "cannot execute it",
+    "cannot start a session",     "cannot change to the sandbox's user", "cannot make its mounts private",
+    "cannot make its empty root", "cannot arrange its descriptors",      "cannot set its limits",
+    "cannot reset its signals",   "cannot bind its life to moat's",      "cannot execute it",
 };
 
 // Descriptors wait above those that the programs expect at fixed numbers.
@@ -63,7 +61,8 @@ class ChildMain {
 
   [[noreturn]] void Run() {
     char go;
-    if (host::Recvfrom(sync_.get(), &go, 1, 0).value_or(0) != 1) host::ExitGroup(kExitSandboxFailed);  // moat is gone
+    if (host::Recvfrom(sync_.get(), &go, 1, 0).value_or(0) != 1)
+      host::ExitGroup(kExitSandboxFailed);  // moat is gone
     Do(kSession, [] { return DropValue(host::Setsid()); });
     if (spec_.as_namespace_root) Do(kIdentity, BecomeNamespaceRoot);
     if (spec_.private_mounts) Do(kMounts, MakeMountsPrivate);
@@ -102,7 +101,8 @@ class ChildMain {
   }
 
   static ErrorOr<void> SetLimits() {
-    // 1 is the kernel's "no core, not even to a pipe": 0 would still run a core_pattern program on hostile bytes.
+    // 1 is the kernel's "no core, not even to a pipe": 0 would still run a core_pattern program on hostile
+    // bytes.
     TRY(host::PrlimitSet(0, abi::kRLIMIT_CORE, {1, 1}));
     const host::ResourceLimit files = TRY(host::PrlimitGet(0, abi::kRLIMIT_NOFILE));
     return host::PrlimitSet(0, abi::kRLIMIT_NOFILE, {files.hard, files.hard});
@@ -115,7 +115,8 @@ class ChildMain {
     return DropValue(host::SigProcMask(abi::kSIG_SETMASK, 0));
   }
 
-  // After the last change of identity, which clears it. The parent may have died just before: its end of `sync_` tells.
+  // After the last change of identity, which clears it. The parent may have died just before: its end of
+  // `sync_` tells.
   ErrorOr<void> DieWithParent() {
     TRY(host::Prctl(abi::kPR_SET_PDEATHSIG, abi::kSIGKILL));
     char none;
@@ -128,7 +129,8 @@ class ChildMain {
     program_ = TRY(host::FcntlDupfdCloexec(spec_.program, kLowestParked));
     sync_ = TRY(host::FcntlDupfdCloexec(sync_.get(), kLowestParked));
     std::vector<UniqueFd> parked;
-    for (const FdMapping& fd : spec_.fds) parked.push_back(TRY(host::FcntlDupfdCloexec(fd.ours, kLowestParked)));
+    for (const FdMapping& fd : spec_.fds)
+      parked.push_back(TRY(host::FcntlDupfdCloexec(fd.ours, kLowestParked)));
     for (size_t i = 0; i < parked.size(); ++i) TRY(host::Dup3(parked[i].get(), spec_.fds[i].childs, 0));
     return host::CloseRange(static_cast<uint32_t>(spec_.fds.size()), ~0u, abi::kCLOSE_RANGE_CLOEXEC);
   }
@@ -152,13 +154,15 @@ std::string FirstLine(const std::string& path) {
 // Why the host may refuse namespaces to us, as far as it says.
 std::string ExplainNamespaces() {
   if (FirstLine("/proc/sys/kernel/unprivileged_userns_clone") == "0")
-    return " (the host forbids user namespaces to users: sysctl kernel.unprivileged_userns_clone=1 allows them)";
+    return " (the host forbids user namespaces to users: sysctl kernel.unprivileged_userns_clone=1 allows "
+           "them)";
   if (FirstLine("/proc/sys/user/max_user_namespaces") == "0")
     return " (the host allows no user namespaces: see sysctl user.max_user_namespaces)";
   if (FirstLine("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1")
     return " (AppArmor restricts user namespaces: give moat a profile with `userns,`, or sysctl "
            "kernel.apparmor_restrict_unprivileged_userns=0)";
-  return " (in a container? Its seccomp profile must allow clone with new namespaces, and root needs CAP_SYS_ADMIN)";
+  return " (in a container? Its seccomp profile must allow clone with new namespaces, and root needs "
+         "CAP_SYS_ADMIN)";
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// A child process of `moat` that becomes the sentry or the gofer: clone with namespaces, wait for the parent's word, drop
-// what it must not have, exec by descriptor.
+// A child process of `moat` that becomes the sentry or the gofer: clone with namespaces, wait for the
+// parent's word, drop what it must not have, exec by descriptor.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +16,14 @@ struct FdMapping {
 };
 
 struct ChildSpec {
-  const char* name = "";          // argv[0]
-  int program = -1;               // the executable
-  uint64_t clone_flags = 0;       // CLONE_NEW*
-  std::vector<FdMapping> fds;     // everything else is closed
-  uint64_t ignored_signals = 0;   // set back to their defaults
-  bool as_namespace_root = false; // become uid and gid 0 of its new user namespace, once they are mapped
-  bool private_mounts = false;    // its mount namespace gets no more mounts of the host, nor gives any
-  bool empty_root = false;        // its root directory is an empty, read-only file system
+  const char* name = "";           // argv[0]
+  int program = -1;                // the executable
+  uint64_t clone_flags = 0;        // CLONE_NEW*
+  std::vector<FdMapping> fds;      // everything else is closed
+  uint64_t ignored_signals = 0;    // set back to their defaults
+  bool as_namespace_root = false;  // become uid and gid 0 of its new user namespace, once they are mapped
+  bool private_mounts = false;     // its mount namespace gets no more mounts of the host, nor gives any
+  bool empty_root = false;         // its root directory is an empty, read-only file system
 };
 
 // Started, not yet told to go on.
@@ -35,8 +35,8 @@ class Child {
   int pid() const { return pid_; }
   // Lets it go on to exec. It dies if `moat` ends before.
   void Go();
-  // Returns when exec has succeeded; throws Failure with the step that did not. (A child that dies on the way returns
-  // too: waiting for it tells.)
+  // Returns when exec has succeeded; throws Failure with the step that did not. (A child that dies on the way
+  // returns too: waiting for it tells.)
   void AwaitExec();
 
  private:

@@ -7,24 +7,61 @@ namespace moat {
 namespace {
 
 constexpr std::string_view kInHome[] = {
-    ".ssh",         ".gnupg",          ".aws",          ".azure",       ".config/gcloud",    ".config/gh",
-    ".config/hub",  ".config/glab-cli", ".netrc",       ".npmrc",       ".yarnrc.yml",       ".pypirc",
-    ".gem/credentials", ".cargo/credentials", ".cargo/credentials.toml", ".git-credentials", ".config/git/credentials",
-    ".kube",        ".docker",         ".config/containers/auth.json",  ".vault-token",      ".terraform.d",
-    ".pgpass",      ".my.cnf",         ".password-store",               ".local/share/keyrings",
-    ".bash_history", ".zsh_history",   ".python_history",               ".mysql_history",    ".psql_history",
-    ".mozilla",     ".thunderbird",    ".config/google-chrome",         ".config/chromium",  ".config/BraveSoftware",
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".azure",
+    ".config/gcloud",
+    ".config/gh",
+    ".config/hub",
+    ".config/glab-cli",
+    ".netrc",
+    ".npmrc",
+    ".yarnrc.yml",
+    ".pypirc",
+    ".gem/credentials",
+    ".cargo/credentials",
+    ".cargo/credentials.toml",
+    ".git-credentials",
+    ".config/git/credentials",
+    ".kube",
+    ".docker",
+    ".config/containers/auth.json",
+    ".vault-token",
+    ".terraform.d",
+    ".pgpass",
+    ".my.cnf",
+    ".password-store",
+    ".local/share/keyrings",
+    ".bash_history",
+    ".zsh_history",
+    ".python_history",
+    ".mysql_history",
+    ".psql_history",
+    ".mozilla",
+    ".thunderbird",
+    ".config/google-chrome",
+    ".config/chromium",
+    ".config/BraveSoftware",
 };
 
 // The sockets of container engines and /run/user are gone anyway: /run starts empty.
 constexpr std::string_view kOfSystem[] = {
-    "/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/krb5.keytab", "/etc/ssl/private", "/etc/wireguard",
-    "/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_ecdsa_key", "/etc/ssh/ssh_host_ed25519_key",
+    "/etc/shadow",
+    "/etc/shadow-",
+    "/etc/gshadow",
+    "/etc/gshadow-",
+    "/etc/krb5.keytab",
+    "/etc/ssl/private",
+    "/etc/wireguard",
+    "/etc/ssh/ssh_host_rsa_key",
+    "/etc/ssh/ssh_host_ecdsa_key",
+    "/etc/ssh/ssh_host_ed25519_key",
     "/etc/NetworkManager/system-connections",
 };
 
-constexpr std::string_view kSecretWords[] = {"TOKEN",    "KEY",         "SECRET",     "PASSWORD",
-                                             "PASSWD",   "PASSPHRASE",  "CREDENTIAL", "CREDENTIALS"};
+constexpr std::string_view kSecretWords[] = {"TOKEN",  "KEY",        "SECRET",     "PASSWORD",
+                                             "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS"};
 constexpr std::string_view kSecretNames[] = {"SSH_AUTH_SOCK", "GPG_AGENT_INFO", "PGPASSFILE", "KUBECONFIG"};
 
 }  // namespace

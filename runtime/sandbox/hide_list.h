@@ -1,5 +1,5 @@
-// What `moat do` keeps from the command unless told otherwise: usual places of credentials, and environment variables
-// that carry them. A blacklist, so no boundary: docs/SECURITY.md says what it is worth.
+// What `moat do` keeps from the command unless told otherwise: usual places of credentials, and environment
+// variables that carry them. A blacklist, so no boundary: docs/SECURITY.md says what it is worth.
 #pragma once
 
 #include <string>

@@ -54,7 +54,8 @@ Resources MakeResources(const SandboxPlan& plan) {
 }
 
 ChildSpec GoferSpec(const Resources& r, const Caller& caller, const LaunchFiles& files) {
-  ChildSpec spec{.name = "moat-gofer", .program = r.gofer_program.get(), .ignored_signals = caller.ignored_signals};
+  ChildSpec spec{
+      .name = "moat-gofer", .program = r.gofer_program.get(), .ignored_signals = caller.ignored_signals};
   spec.fds = {{r.null.get(), kGoferFdNull},
               {files.log, 1},
               {files.log, kGoferFdLog},
@@ -69,7 +70,8 @@ ChildSpec GoferSpec(const Resources& r, const Caller& caller, const LaunchFiles&
 }
 
 ChildSpec SentrySpec(const Resources& r, const Caller& caller, const LaunchFiles& files) {
-  ChildSpec spec{.name = "moat-sentry", .program = r.sentry_program.get(), .ignored_signals = caller.ignored_signals};
+  ChildSpec spec{
+      .name = "moat-sentry", .program = r.sentry_program.get(), .ignored_signals = caller.ignored_signals};
   spec.fds = {{0, kFdStdin},
               {1, kFdStdout},
               {2, kFdStderr},
@@ -84,12 +86,15 @@ ChildSpec SentrySpec(const Resources& r, const Caller& caller, const LaunchFiles
   return spec;
 }
 
-// Ids 0 of the sentry's user namespace are its host ids: an unprivileged pair if we are root, else the caller's.
+// Ids 0 of the sentry's user namespace are its host ids: an unprivileged pair if we are root, else the
+// caller's.
 void MapIds(int pid, const SandboxConfig& config) {
   const std::string dir = "/proc/" + std::to_string(pid) + "/";
   Must(WriteFile(dir + "setgroups", "deny"), "cannot map the sandbox's groups");
-  Must(WriteFile(dir + "gid_map", "0 " + std::to_string(config.host_gid) + " 1"), "cannot map the sandbox's group");
-  Must(WriteFile(dir + "uid_map", "0 " + std::to_string(config.host_uid) + " 1"), "cannot map the sandbox's user");
+  Must(WriteFile(dir + "gid_map", "0 " + std::to_string(config.host_gid) + " 1"),
+       "cannot map the sandbox's group");
+  Must(WriteFile(dir + "uid_map", "0 " + std::to_string(config.host_uid) + " 1"),
+       "cannot map the sandbox's user");
 }
 
 void StartBoth(const SandboxPlan& plan, const Caller& caller, const LaunchFiles& files, const Resources& r,

@@ -19,8 +19,8 @@ struct LaunchFiles {
   int strace = -1;
 };
 
-// Starts both programs and returns when they execute. Signals that the caller handles must be blocked already: the
-// children start with an empty mask. Throws Failure, with no child left.
+// Starts both programs and returns when they execute. Signals that the caller handles must be blocked
+// already: the children start with an empty mask. Throws Failure, with no child left.
 Sandbox Launch(const SandboxPlan& plan, const Caller& caller, const LaunchFiles& files);
 
 // Kills what still runs of the two and reaps them.

@@ -51,7 +51,8 @@ class MountPlanner {
     AddRoot();
     AddSystem();
     AddCwd(cwd);
-    for (const std::string& path : options_.tmpfs) Add({.kind = MountKind::kTmpfs, .mode = 01777, .target = Guest(path)});
+    for (const std::string& path : options_.tmpfs)
+      Add({.kind = MountKind::kTmpfs, .mode = 01777, .target = Guest(path)});
     for (const std::string& spec : options_.read_write) AddShared(Parse(spec), /*writable=*/true);
     for (const std::string& spec : options_.read_only) AddShared(Parse(spec), /*writable=*/false);
     for (const std::string& path : options_.hide) Hide(Guest(path), /*must_exist=*/true);
@@ -66,7 +67,9 @@ class MountPlanner {
 
  private:
   static long Depth(const std::string& path) { return std::ranges::count(path, '/'); }
-  std::string Guest(const std::string& path) const { return NormalPath(path, caller_.cwd.empty() ? "/" : caller_.cwd); }
+  std::string Guest(const std::string& path) const {
+    return NormalPath(path, caller_.cwd.empty() ? "/" : caller_.cwd);
+  }
 
   void Add(SandboxMount mount) { plan_.sentry.mounts.push_back(std::move(mount)); }
 
@@ -77,7 +80,10 @@ class MountPlanner {
 
   void AddRoot() {
     if (!IsDirectory(root_)) throw Failure("--rootfs " + options_.rootfs + ": not a directory");
-    Add({.kind = MountKind::kOverlay, .noexec = IsNoexec(root_), .root = AddGoferRoot(root_, false), .target = "/"});
+    Add({.kind = MountKind::kOverlay,
+         .noexec = IsNoexec(root_),
+         .root = AddGoferRoot(root_, false),
+         .target = "/"});
   }
 
   void AddSystem() {
@@ -92,7 +98,10 @@ class MountPlanner {
     const bool in_fresh_dir =
         std::ranges::any_of(kFreshDirs, [&](const char* dir) { return cwd != dir && IsWithin(cwd, dir); });
     if (root_ != "/" || !in_fresh_dir || !IsDirectory(cwd)) return;
-    Add({.kind = MountKind::kOverlay, .noexec = IsNoexec(cwd), .root = AddGoferRoot(cwd, false), .target = cwd});
+    Add({.kind = MountKind::kOverlay,
+         .noexec = IsNoexec(cwd),
+         .root = AddGoferRoot(cwd, false),
+         .target = cwd});
   }
 
   PathPair Parse(const std::string& spec) const {
@@ -135,7 +144,8 @@ class MountPlanner {
          .mode = 0755,
          .target = target});
     // The gofer refuses it as well, unless something below it was asked for.
-    const bool shown_below = std::ranges::any_of(shown_, [&](const auto& path) { return IsWithin(path, *host); });
+    const bool shown_below =
+        std::ranges::any_of(shown_, [&](const auto& path) { return IsWithin(path, *host); });
     if (!shown_below) plan_.gofer.hidden.push_back(*host);
   }
 

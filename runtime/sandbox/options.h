@@ -22,8 +22,8 @@ struct DoOptions {
 
   std::vector<std::string> env;  // NAME=VALUE
   bool clear_env = false;
-  std::string cwd;       // empty: the caller's, or / in another root
-  std::string user;      // UID[:GID] or a name of the sandbox's /etc/passwd; empty: the caller
+  std::string cwd;   // empty: the caller's, or / in another root
+  std::string user;  // UID[:GID] or a name of the sandbox's /etc/passwd; empty: the caller
   std::string hostname = "moat";
   double timeout_s = 0;  // 0: none
 

@@ -14,8 +14,8 @@
 namespace moat {
 namespace {
 
-// A regular file below `root`, whose symlinks can't lead out of it: the root may be a hostile image. Empty if there is
-// none.
+// A regular file below `root`, whose symlinks can't lead out of it: the root may be a hostile image. Empty if
+// there is none.
 std::string ReadInRoot(const std::string& root, const char* path) {
   const ErrorOr<UniqueFd> dir = host::Openat(abi::kAT_FDCWD, root.c_str(), abi::kO_PATH | abi::kO_CLOEXEC);
   if (!dir.ok()) return "";
@@ -35,7 +35,8 @@ std::string ReadInRoot(const std::string& root, const char* path) {
 void PlanUser(const DoOptions& options, const Caller& caller, SandboxConfig& config) {
   UserIds ids{caller.uid, caller.gid, caller.groups};
   if (!options.user.empty()) {
-    ids = ResolveUser(options.user, ReadInRoot(options.rootfs, "etc/passwd"), ReadInRoot(options.rootfs, "etc/group"));
+    ids = ResolveUser(options.user, ReadInRoot(options.rootfs, "etc/passwd"),
+                      ReadInRoot(options.rootfs, "etc/group"));
   }
   config.uid = ids.uid, config.gid = ids.gid, config.groups = ids.groups;
 }
@@ -57,9 +58,11 @@ void PlanEnv(const DoOptions& options, const Caller& caller, SandboxPlan& plan) 
       plan.sentry.env.push_back(variable);
     }
   }
-  if (!dropped.empty()) plan.notices.push_back("kept from the command:" + dropped + " (--no-default-hide passes them)");
+  if (!dropped.empty())
+    plan.notices.push_back("kept from the command:" + dropped + " (--no-default-hide passes them)");
   for (const std::string& variable : options.env) {
-    if (NameOf(variable).empty() || NameOf(variable) == variable) throw Failure("--env " + variable + ": want NAME=VALUE");
+    if (NameOf(variable).empty() || NameOf(variable) == variable)
+      throw Failure("--env " + variable + ": want NAME=VALUE");
     SetVariable(plan.sentry.env, variable);
   }
 }

@@ -1,5 +1,5 @@
-// From what the user asked and who calls to the configurations of the sentry and the gofer: the one place that decides
-// what a sandbox sees. Looks at the host's files, changes nothing.
+// From what the user asked and who calls to the configurations of the sentry and the gofer: the one place
+// that decides what a sandbox sees. Looks at the host's files, changes nothing.
 #pragma once
 
 #include <string>

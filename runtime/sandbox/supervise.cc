@@ -23,13 +23,14 @@
 namespace moat {
 namespace {
 
-constexpr int kRelayed[] = {abi::kSIGHUP,  abi::kSIGINT,   abi::kSIGQUIT, abi::kSIGTERM, abi::kSIGUSR1, abi::kSIGUSR2,
-                            abi::kSIGALRM, abi::kSIGWINCH, abi::kSIGCONT, abi::kSIGTSTP, abi::kSIGURG,  abi::kSIGPIPE};
+constexpr int kRelayed[] = {abi::kSIGHUP,  abi::kSIGINT,  abi::kSIGQUIT, abi::kSIGTERM,
+                            abi::kSIGUSR1, abi::kSIGUSR2, abi::kSIGALRM, abi::kSIGWINCH,
+                            abi::kSIGCONT, abi::kSIGTSTP, abi::kSIGURG,  abi::kSIGPIPE};
 
 constexpr int64_t kNsPerSecond = 1'000'000'000;
-constexpr int64_t kGraceAfterTerm = 2 * kNsPerSecond;   // from SIGTERM of the time limit to SIGKILL
-constexpr int64_t kGraceAtEnd = 2 * kNsPerSecond;       // for the programs to end by themselves
-constexpr int64_t kGraceForBlame = kNsPerSecond / 5;    // when the gofer ends: is it because the sentry did?
+constexpr int64_t kGraceAfterTerm = 2 * kNsPerSecond;  // from SIGTERM of the time limit to SIGKILL
+constexpr int64_t kGraceAtEnd = 2 * kNsPerSecond;      // for the programs to end by themselves
+constexpr int64_t kGraceForBlame = kNsPerSecond / 5;   // when the gofer ends: is it because the sentry did?
 constexpr int64_t kNever = INT64_MAX;
 
 std::string DescribeEnd(int status) {
@@ -40,7 +41,8 @@ std::string DescribeEnd(int status) {
 
 class Supervisor {
  public:
-  Supervisor(Sandbox& sandbox, int signals, bool job_control) : sandbox_(sandbox), signals_(signals), job_control_(job_control) {}
+  Supervisor(Sandbox& sandbox, int signals, bool job_control)
+      : sandbox_(sandbox), signals_(signals), job_control_(job_control) {}
 
   int Run(double timeout_s) {
     if (timeout_s > 0) deadline_ = host::NowMonotonicNs() + std::llround(timeout_s * kNsPerSecond);
@@ -56,7 +58,8 @@ class Supervisor {
   // Waits for something to happen and handles it.
   void Step() {
     const bool control_open = sandbox_.control.valid();
-    abi::Pollfd fds[] = {{signals_, abi::kPOLLIN, 0}, {control_open ? sandbox_.control.get() : -1, abi::kPOLLIN, 0}};
+    abi::Pollfd fds[] = {{signals_, abi::kPOLLIN, 0},
+                         {control_open ? sandbox_.control.get() : -1, abi::kPOLLIN, 0}};
     const int64_t wait_ns = std::max<int64_t>(0, deadline_ - host::NowMonotonicNs());
     const abi::Timespec timeout{wait_ns / kNsPerSecond, wait_ns % kNsPerSecond};
     const ErrorOr<size_t> ready = host::Ppoll(fds, 2, deadline_ == kNever ? nullptr : &timeout);
@@ -83,14 +86,16 @@ class Supervisor {
     const std::string bytes = EncodeControl({ControlType::kSignal, signo, static_cast<int32_t>(target), ""});
     if (!sandbox_.control.valid()) return;
     // A full socket means a sentry that has not read for long; its state shows elsewhere.
-    (void)host::Sendto(sandbox_.control.get(), bytes.data(), bytes.size(), abi::kMSG_DONTWAIT | abi::kMSG_NOSIGNAL);
+    (void)host::Sendto(sandbox_.control.get(), bytes.data(), bytes.size(),
+                       abi::kMSG_DONTWAIT | abi::kMSG_NOSIGNAL);
   }
 
   // All that is there, without waiting.
   void ReadControl() {
     while (sandbox_.control.valid()) {
       char buffer[kMaxControlBytes];
-      const ErrorOr<size_t> got = host::Recvfrom(sandbox_.control.get(), buffer, sizeof(buffer), abi::kMSG_DONTWAIT);
+      const ErrorOr<size_t> got =
+          host::Recvfrom(sandbox_.control.get(), buffer, sizeof(buffer), abi::kMSG_DONTWAIT);
       if (got.error() == kEAGAIN || got.error() == kEINTR) return;
       if (got.value_or(0) == 0) return sandbox_.control.Reset();  // its end is near: SIGCHLD tells the rest
       const ErrorOr<ControlMessage> message = DecodeControl({buffer, *got});

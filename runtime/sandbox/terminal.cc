@@ -12,9 +12,11 @@ namespace moat {
 TerminalGuard::~TerminalGuard() {
   if (!tty_.present) return;
   int foreground = 0;
-  if (!host::Ioctl(tty_.fd, abi::kTIOCGPGRP, &foreground).ok() || foreground != host::Getpgid(0).value_or(-1)) return;
+  if (!host::Ioctl(tty_.fd, abi::kTIOCGPGRP, &foreground).ok() || foreground != host::Getpgid(0).value_or(-1))
+    return;
   abi::Termios now;
-  if (!host::Ioctl(tty_.fd, abi::kTCGETS, &now).ok() || memcmp(&now, tty_.termios.data(), sizeof(now)) == 0) return;
+  if (!host::Ioctl(tty_.fd, abi::kTCGETS, &now).ok() || memcmp(&now, tty_.termios.data(), sizeof(now)) == 0)
+    return;
   abi::Termios saved;
   memcpy(&saved, tty_.termios.data(), sizeof(saved));
   (void)host::Ioctl(tty_.fd, abi::kTCSETSW, &saved);

@@ -33,7 +33,8 @@ std::optional<uint32_t> ParseId(std::string_view text) {
 std::optional<Fields> FindPasswd(const std::string& passwd, size_t field, std::string_view value) {
   for (const std::string_view line : Split(passwd, '\n')) {
     Fields fields = Split(line, ':');
-    if (fields.size() >= 4 && fields[field] == value && ParseId(fields[2]) && ParseId(fields[3])) return fields;
+    if (fields.size() >= 4 && fields[field] == value && ParseId(fields[2]) && ParseId(fields[3]))
+      return fields;
   }
   return std::nullopt;
 }

@@ -15,8 +15,8 @@ struct UserIds {
   bool operator==(const UserIds&) const = default;
 };
 
-// Resolves `UID[:GID]` or a name, with the texts of passwd(5) and group(5). A number without group takes the group of
-// its passwd entry, or the same number. Throws Failure for an unknown name or a bad number.
+// Resolves `UID[:GID]` or a name, with the texts of passwd(5) and group(5). A number without group takes the
+// group of its passwd entry, or the same number. Throws Failure for an unknown name or a bad number.
 UserIds ResolveUser(const std::string& spec, const std::string& passwd, const std::string& group);
 
 }  // namespace moat

@@ -1,5 +1,5 @@
-// How `moat` fails: an exception with the line that the user reads and the status that the shell sees. Only runtime/
-// throws; the other programs return ErrorOr.
+// How `moat` fails: an exception with the line that the user reads and the status that the shell sees. Only
+// runtime/ throws; the other programs return ErrorOr.
 #pragma once
 
 #include <stdexcept>
@@ -36,8 +36,8 @@ T Must(ErrorOr<T> result, const std::string& what) {
   return TakeValue(std::move(result));
 }
 
-// Writes "moat: TEXT" and a newline to standard error in one write. Control characters, which a hostile peer may have
-// sent for the user's terminal, become '?'.
+// Writes "moat: TEXT" and a newline to standard error in one write. Control characters, which a hostile peer
+// may have sent for the user's terminal, become '?'.
 void PrintLine(const std::string& text);
 
 }  // namespace moat

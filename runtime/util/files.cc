@@ -40,7 +40,8 @@ ErrorOr<UniqueFd> SealedFile(const char* name, std::string_view bytes) {
   UniqueFd fd = TRY(host::MemfdCreate(name, abi::kMFD_CLOEXEC | abi::kMFD_ALLOW_SEALING));
   TRY(host::WriteFull(fd.get(), bytes.data(), bytes.size()));
   TRY(host::Lseek(fd.get(), 0, abi::kSEEK_SET));
-  TRY(host::FcntlAddSeals(fd.get(), abi::kF_SEAL_SEAL | abi::kF_SEAL_SHRINK | abi::kF_SEAL_GROW | abi::kF_SEAL_WRITE));
+  TRY(host::FcntlAddSeals(fd.get(),
+                          abi::kF_SEAL_SEAL | abi::kF_SEAL_SHRINK | abi::kF_SEAL_GROW | abi::kF_SEAL_WRITE));
   return fd;
 }
 

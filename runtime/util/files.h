@@ -15,8 +15,8 @@ ErrorOr<std::string> ReadFile(const std::string& path);
 // Writes `text` to an existing file with one write, as /proc files want it.
 ErrorOr<void> WriteFile(const std::string& path, std::string_view text);
 
-// `path` absolute and without `.`, `..`, doubled or trailing slashes; relative ones start at `base`. Symlinks are not
-// looked at.
+// `path` absolute and without `.`, `..`, doubled or trailing slashes; relative ones start at `base`. Symlinks
+// are not looked at.
 std::string NormalPath(std::string_view path, std::string_view base);
 
 // Is `path` `ancestor` or below it? Both as by NormalPath.

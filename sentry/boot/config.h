@@ -1,8 +1,9 @@
 // What `moat` tells the sentry about the sandbox to make: a plain struct and its wire form.
 //
-// `moat` writes the encoding into a sealed memfd that the sentry inherits as kFdConfig. The format is private to one
-// build of the two programs (a version word refuses others) and every length is checked before it is believed, so
-// decoding hostile bytes ends in EINVAL. A leaf: includable by runtime/ as well as by the sentry.
+// `moat` writes the encoding into a sealed memfd that the sentry inherits as kFdConfig. The format is private
+// to one build of the two programs (a version word refuses others) and every length is checked before it is
+// believed, so decoding hostile bytes ends in EINVAL. A leaf: includable by runtime/ as well as by the
+// sentry.
 #pragma once
 
 #include <array>
@@ -28,9 +29,9 @@ enum SentryFd : int {
 };
 
 enum class MountKind : uint8_t {
-  kOverlay,    // gofer root `root` below a throwaway writable layer in sandbox memory
-  kGofer,      // gofer root `root` itself, writable on the host unless read_only
-  kTmpfs,      // empty; `mode` is the mode of its root, `size` its limit in bytes (0: the default limit)
+  kOverlay,  // gofer root `root` below a throwaway writable layer in sandbox memory
+  kGofer,    // gofer root `root` itself, writable on the host unless read_only
+  kTmpfs,    // empty; `mode` is the mode of its root, `size` its limit in bytes (0: the default limit)
   kProc,
   kSys,
   kDev,        // /dev with the usual nodes, and its pts, shm and mqueue
@@ -42,12 +43,12 @@ enum class MountKind : uint8_t {
 struct SandboxMount {
   MountKind kind = MountKind::kTmpfs;
   bool read_only = false;
-  bool noexec = false;    // as the host mounts it
-  bool locked = false;    // the guest may not unmount, remount or move it: it hides something
-  uint32_t root = 0;      // kOverlay, kGofer: index of the gofer's root
-  uint32_t mode = 0755;   // kTmpfs
-  uint64_t size = 0;      // kTmpfs, kOverlay: bytes of the writable layer
-  std::string target;     // absolute; symlinks in it are followed inside the sandbox, as by mount(2)
+  bool noexec = false;   // as the host mounts it
+  bool locked = false;   // the guest may not unmount, remount or move it: it hides something
+  uint32_t root = 0;     // kOverlay, kGofer: index of the gofer's root
+  uint32_t mode = 0755;  // kTmpfs
+  uint64_t size = 0;     // kTmpfs, kOverlay: bytes of the writable layer
+  std::string target;    // absolute; symlinks in it are followed inside the sandbox, as by mount(2)
 
   bool operator==(const SandboxMount&) const = default;
 };
@@ -71,8 +72,8 @@ enum class PlatformChoice : uint8_t { kAuto, kPtrace };
 
 // The caller's terminal at start: restored on kFdStdin by the sentry if `moat` is killed (design rule 26).
 struct SandboxTty {
-  bool present = false;  // the rest is meaningful
-  uint8_t fd = 0;        // 0..2: the first descriptor that is a terminal
+  bool present = false;               // the rest is meaningful
+  uint8_t fd = 0;                     // 0..2: the first descriptor that is a terminal
   std::array<uint8_t, 36> termios{};  // the kernel's struct termios (TCGETS)
 
   bool operator==(const SandboxTty&) const = default;
@@ -97,12 +98,12 @@ struct SandboxConfig {
   std::vector<SandboxMount> mounts;
 
   PlatformChoice platform = PlatformChoice::kAuto;
-  uint8_t log_level = 1;   // LogLevel
-  bool strace = false;     // kFdStrace is there
+  uint8_t log_level = 1;  // LogLevel
+  bool strace = false;    // kFdStrace is there
 
   // Limits of the whole sandbox.
-  uint32_t max_tasks = 32768;         // guest threads
-  uint64_t layer_bytes = 0;           // default limit of tmpfs and of the writable layer; 0: half of the memory
+  uint32_t max_tasks = 32768;  // guest threads
+  uint64_t layer_bytes = 0;    // default limit of tmpfs and of the writable layer; 0: half of the memory
 
   // Who the sentry is on the host (its own ids are 0 in its user namespace).
   uint32_t host_uid = 65534;

@@ -1,10 +1,11 @@
-// Messages between `moat` and the sentry: one datagram each on a SOCK_SEQPACKET socket. A leaf, like boot/config.h.
+// Messages between `moat` and the sentry: one datagram each on a SOCK_SEQPACKET socket. A leaf, like
+// boot/config.h.
 //
 //   moat -> sentry   kSignal
 //   sentry -> moat   kStarted | kExecFailed, then any of kStopped kNotice, at last kExited
 //
-// Either side treats the end of the socket as the death of the other: the sentry then ends the sandbox, `moat` reports
-// a failure if there was no kExited or kExecFailed before.
+// Either side treats the end of the socket as the death of the other: the sentry then ends the sandbox,
+// `moat` reports a failure if there was no kExited or kExecFailed before.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +25,12 @@ enum class ControlType : uint32_t {
   kNotice = 6,      // text: one line for the user
 };
 
-// Whom kSignal reaches. The command counts as an ordinary process here: default actions apply to it although it is
-// the guest's pid 1, as users expect from `timeout 5 moat do -- CMD`.
+// Whom kSignal reaches. The command counts as an ordinary process here: default actions apply to it although
+// it is the guest's pid 1, as users expect from `timeout 5 moat do -- CMD`.
 enum class SignalTarget : int32_t {
-  kCommand = 0,     // the command's process, as by kill(2)
-  kForeground = 1,  // the foreground process group of its terminal (the command's group if none), as by a key press
+  kCommand = 0,  // the command's process, as by kill(2)
+  kForeground =
+      1,  // the foreground process group of its terminal (the command's group if none), as by a key press
 };
 
 struct ControlMessage {
@@ -41,7 +43,8 @@ struct ControlMessage {
 };
 
 inline constexpr size_t kMaxControlText = 1024;
-inline constexpr size_t kMaxControlBytes = 16 + kMaxControlText;  // receive buffers of this size always suffice
+inline constexpr size_t kMaxControlBytes =
+    16 + kMaxControlText;  // receive buffers of this size always suffice
 
 std::string EncodeControl(const ControlMessage& message);
 

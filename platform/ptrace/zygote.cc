@@ -6,6 +6,7 @@
 #include "abi/mman.h"
 #include "abi/prctl.h"
 #include "abi/ptrace.h"
+#include "abi/regs.h"
 #include "abi/signal.h"
 #include "abi/socket.h"
 #include "abi/wait.h"

@@ -1,0 +1,269 @@
+#include "platform/ptrace/address_space.h"
+
+#include <algorithm>
+
+#include "abi/mman.h"
+#include "abi/signal.h"
+#include "abi/syscall_nr.h"
+#include "abi/time.h"
+#include "abi/uio.h"
+#include "base/host/fd_passing.h"
+#include "base/host/process.h"
+#include "base/host/time.h"
+#include "platform/ptrace/clone_flags.h"
+#include "platform/ptrace/guest_thread.h"
+#include "platform/ptrace/ptrace_platform.h"
+
+namespace moat::ptrace {
+namespace {
+
+// Flags of mmap(2) that a caller may ask for.
+constexpr uint32_t kMapFlags = abi::kMAP_NORESERVE | abi::kMAP_GROWSDOWN | abi::kMAP_LOCKED | abi::kMAP_POPULATE;
+constexpr uint64_t kNoFd = ~uint64_t{0};
+
+uint64_t Pointer(const void* p) { return reinterpret_cast<uint64_t>(p); }
+
+ErrorOr<void> Ignore(ErrorOr<uint64_t> result) {
+  if (!result.ok()) return result.error();
+  return {};
+}
+
+}  // namespace
+
+PtraceAddressSpace::PtraceAddressSpace(PtracePlatform& platform, std::unique_ptr<HostThread> leader) : platform_(platform) {
+  threads_.push_back(std::move(leader));
+}
+
+PtraceAddressSpace::~PtraceAddressSpace() {
+  if (!leader().dead()) (void)host::Kill(leader().tgid(), abi::kSIGKILL);
+  for (auto& thread : threads_) platform_.Retire(std::move(thread));
+}
+
+// A stopped thread on which a command can run. One that was running is made to stop for it, and goes on afterwards.
+struct PtraceAddressSpace::Borrowed {
+  PtracePlatform& platform;
+  HostThread* thread;  // null: all are dead
+  bool resume = false;
+  ~Borrowed() {
+    if (resume) platform.EndBorrow(*thread);
+  }
+};
+
+PtraceAddressSpace::Borrowed PtraceAddressSpace::Borrow() {
+  for (auto& thread : threads_) {
+    if (thread->stopped()) return {platform_, thread.get()};
+  }
+  for (auto& thread : threads_) {
+    if (!thread->running()) continue;
+    switch (platform_.StopForCommand(*thread)) {
+      case PtracePlatform::Stopped::kDead: continue;
+      case PtracePlatform::Stopped::kInterrupted: return {platform_, thread.get(), true};
+      case PtracePlatform::Stopped::kTrapped: return {platform_, thread.get()};
+    }
+  }
+  return {platform_, nullptr};
+}
+
+ErrorOr<uint64_t> PtraceAddressSpace::Command(StubEntry entry, const StubArgs& args) {
+  Borrowed borrowed = Borrow();
+  if (borrowed.thread == nullptr) return kESRCH;
+  return borrowed.thread->Call(entry, args);
+}
+
+ErrorOr<uint64_t> PtraceAddressSpace::SyscallCommand(int nr, std::initializer_list<uint64_t> args) {
+  Borrowed borrowed = Borrow();
+  if (borrowed.thread == nullptr) return kESRCH;
+  return borrowed.thread->Syscall(nr, {args.begin(), args.size()});
+}
+
+bool PtraceAddressSpace::InRange(UserAddr addr, uint64_t length) const {
+  uint64_t end = platform_.info().task_size;
+  return length <= end && addr <= end - length;
+}
+
+ErrorOr<void> PtraceAddressSpace::Map(UserAddr addr, uint64_t length, int prot, int flags, const MapSource& source) {
+  if (length == 0 || addr % abi::kPAGE_SIZE != 0) return kEINVAL;
+  if (!InRange(addr, length)) return kENOMEM;
+  uint32_t host_flags = (static_cast<uint32_t>(flags) & kMapFlags) | abi::kMAP_FIXED |
+                        (source.shared ? abi::kMAP_SHARED : abi::kMAP_PRIVATE);
+  if (source.fd >= 0) return MapFile(addr, length, prot, host_flags, source);
+  uint64_t got = TRY(SyscallCommand(
+      abi::kNr_mmap, {addr, length, static_cast<uint64_t>(prot), host_flags | abi::kMAP_ANONYMOUS, kNoFd, 0}));
+  return got == addr ? ErrorOr<void>{} : kEIO;
+}
+
+ErrorOr<void> PtraceAddressSpace::MapFile(UserAddr addr, uint64_t length, int prot, uint32_t flags,
+                                          const MapSource& source) {
+  Borrowed borrowed = Borrow();
+  if (borrowed.thread == nullptr) return kESRCH;
+  TRY(platform_.SendFd(source.fd));
+  ErrorOr<uint64_t> got = borrowed.thread->Call(
+      StubEntry::kMapFd,
+      {.r12 = addr, .r13 = length, .r14 = static_cast<uint64_t>(prot), .r15 = flags, .rbx = source.offset});
+  if (!got.ok()) {
+    platform_.DrainFds();
+    return got.error();
+  }
+  return *got == addr ? ErrorOr<void>{} : kEIO;
+}
+
+ErrorOr<void> PtraceAddressSpace::Unmap(UserAddr addr, uint64_t length) {
+  if (!InRange(addr, length)) return kEINVAL;
+  return Ignore(SyscallCommand(abi::kNr_munmap, {addr, length}));
+}
+
+ErrorOr<void> PtraceAddressSpace::Protect(UserAddr addr, uint64_t length, int prot) {
+  if (!InRange(addr, length)) return kENOMEM;
+  return Ignore(SyscallCommand(abi::kNr_mprotect, {addr, length, static_cast<uint64_t>(prot)}));
+}
+
+ErrorOr<void> PtraceAddressSpace::Remap(UserAddr addr, uint64_t old_length, UserAddr new_addr, uint64_t new_length,
+                                        int flags) {
+  if (!InRange(addr, old_length) || !InRange(new_addr, new_length)) return kEINVAL;
+  uint64_t host_flags = static_cast<uint32_t>(flags) & abi::kMREMAP_DONTUNMAP;
+  if (new_addr != addr) host_flags |= abi::kMREMAP_MAYMOVE | abi::kMREMAP_FIXED;
+  uint64_t got = TRY(SyscallCommand(abi::kNr_mremap, {addr, old_length, new_length, host_flags, new_addr}));
+  return got == new_addr ? ErrorOr<void>{} : kEIO;
+}
+
+ErrorOr<void> PtraceAddressSpace::Advise(UserAddr addr, uint64_t length, int advice) {
+  if (!InRange(addr, length)) return kENOMEM;
+  return Ignore(SyscallCommand(abi::kNr_madvise, {addr, length, static_cast<uint64_t>(advice)}));
+}
+
+// How much of [addr, addr+length) lies below the stub and its neighbours.
+size_t PtraceAddressSpace::Accessible(UserAddr addr, size_t length) const {
+  uint64_t end = platform_.info().task_size;
+  return addr >= end ? 0 : static_cast<size_t>(std::min<uint64_t>(length, end - addr));
+}
+
+ErrorOr<size_t> PtraceAddressSpace::CopyIn(UserAddr src, std::span<std::byte> dst) {
+  if (dst.empty()) return size_t{0};
+  abi::Iovec local{Pointer(dst.data()), dst.size()};
+  abi::Iovec remote{src, Accessible(src, dst.size())};
+  if (remote.iov_len == 0) return kEFAULT;
+  auto done = host::ProcessVmReadv(threads_.front()->tid(), &local, 1, &remote, 1);
+  return done.ok() && *done > 0 ? *done : ErrorOr<size_t>(kEFAULT);
+}
+
+ErrorOr<size_t> PtraceAddressSpace::CopyOut(UserAddr dst, std::span<const std::byte> src) {
+  if (src.empty()) return size_t{0};
+  abi::Iovec local{Pointer(src.data()), src.size()};
+  abi::Iovec remote{dst, Accessible(dst, src.size())};
+  if (remote.iov_len == 0) return kEFAULT;
+  auto done = host::ProcessVmWritev(threads_.front()->tid(), &local, 1, &remote, 1);
+  return done.ok() && *done > 0 ? *done : ErrorOr<size_t>(kEFAULT);
+}
+
+ErrorOr<void> PtraceAddressSpace::ReadScratch(std::span<std::byte> out) {
+  abi::Iovec local{Pointer(out.data()), out.size()};
+  abi::Iovec remote{platform_.layout().scratch(), out.size()};
+  size_t done = TRY(host::ProcessVmReadv(threads_.front()->tid(), &local, 1, &remote, 1));
+  return done == out.size() ? ErrorOr<void>{} : kEFAULT;
+}
+
+ErrorOr<void> PtraceAddressSpace::Touch(UserAddr addr) {
+  if (!InRange(addr, 1)) return kEFAULT;
+  return Ignore(Command(StubEntry::kTouch, {.rdi = addr}));
+}
+
+ErrorOr<uint32_t> PtraceAddressSpace::Atomic(AtomicOp op, UserAddr addr, uint32_t arg, uint32_t expected) {
+  if (addr % sizeof(uint32_t) != 0 || !InRange(addr, sizeof(uint32_t))) return kEFAULT;
+  StubEntry entry = StubEntry::kTouch;
+  switch (op) {
+    case AtomicOp::kLoad: {
+      // Not one access for certain, but what a waiter compares was there in each of its bytes, and a wake that follows a
+      // change finds it queued.
+      uint32_t value = 0;
+      size_t done = TRY(CopyIn(addr, std::as_writable_bytes(std::span(&value, 1))));
+      return done == sizeof value ? ErrorOr<uint32_t>(value) : kEFAULT;
+    }
+    case AtomicOp::kCompareExchange: entry = StubEntry::kCompareExchange; break;
+    case AtomicOp::kExchange: entry = StubEntry::kExchange; break;
+    case AtomicOp::kAdd: entry = StubEntry::kAdd; break;
+    case AtomicOp::kOr: entry = StubEntry::kOr; break;
+    case AtomicOp::kAnd: entry = StubEntry::kAnd; break;
+    case AtomicOp::kAndNot: entry = StubEntry::kAnd; arg = ~arg; break;
+    case AtomicOp::kXor: entry = StubEntry::kXor; break;
+  }
+  return static_cast<uint32_t>(TRY(Command(entry, {.rax = expected, .rdi = addr, .rsi = arg})));
+}
+
+ErrorOr<uint64_t> PtraceAddressSpace::HostCall(GuestThread* thread, int nr, std::span<const uint64_t> args) {
+  switch (nr) {
+    case abi::kNr_msync: case abi::kNr_mlock2: case abi::kNr_munlock:
+      if (args.size() < 2 || !InRange(args[0], args[1])) return kENOMEM;
+      break;
+    case abi::kNr_rseq:
+      if (thread == nullptr || args.size() < 4 || !InRange(args[0], args[1])) return kEINVAL;
+      break;
+    case abi::kNr_membarrier: break;
+    default: return kENOSYS;
+  }
+  if (thread == nullptr) {
+    Borrowed borrowed = Borrow();
+    return borrowed.thread == nullptr ? ErrorOr<uint64_t>(kESRCH) : borrowed.thread->Syscall(nr, args);
+  }
+  return static_cast<PtraceThread*>(thread)->host().Syscall(nr, args);
+}
+
+ErrorOr<void> PtraceAddressSpace::Residency(UserAddr addr, std::span<uint8_t> out) {
+  if (addr % abi::kPAGE_SIZE != 0) return kEINVAL;
+  if (!InRange(addr, out.size() * abi::kPAGE_SIZE)) return kENOMEM;
+  while (!out.empty()) {
+    std::span<uint8_t> part = out.first(std::min<size_t>(out.size(), abi::kPAGE_SIZE));
+    TRY(SyscallCommand(abi::kNr_mincore, {addr, part.size() * abi::kPAGE_SIZE, platform_.layout().scratch()}));
+    TRY(ReadScratch(std::as_writable_bytes(part)));
+    addr += part.size() * abi::kPAGE_SIZE;
+    out = out.subspan(part.size());
+  }
+  return {};
+}
+
+ErrorOr<void> PtraceAddressSpace::SetStackLimit(uint64_t bytes) {
+  uint64_t hard = platform_.stack_hard_limit();
+  return Ignore(Command(StubEntry::kSetStackLimit, {.r12 = std::min(bytes, hard), .r13 = hard}));
+}
+
+std::optional<uint64_t> PtraceAddressSpace::ThreadCpuNs(HostThread& thread) {
+  const uint64_t args[] = {static_cast<uint64_t>(abi::kCLOCK_THREAD_CPUTIME_ID), platform_.layout().scratch()};
+  abi::Timespec spent;
+  if (!thread.Syscall(abi::kNr_clock_gettime, args).ok()) return std::nullopt;
+  if (!ReadScratch(std::as_writable_bytes(std::span(&spent, 1))).ok()) return std::nullopt;
+  return static_cast<uint64_t>(spent.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(spent.tv_nsec);
+}
+
+ErrorOr<std::unique_ptr<GuestThread>> PtraceAddressSpace::NewThread(GuestThread& from) {
+  auto& parent = static_cast<PtraceThread&>(from);
+  int tid = TRY(parent.host().Clone(kThreadFlags));
+  threads_.push_back(platform_.Adopt(tid, leader().tgid()));
+  always_single_threaded_ = false;
+  HostThread& host = *threads_.back();
+  host.SetRegs(parent.host().Regs());
+  auto thread = std::make_unique<PtraceThread>(platform_, *this, host);
+  platform_.pinner().OnClone(parent.placement(), thread->placement(), host::NowMonotonicNs());
+  return std::unique_ptr<GuestThread>(std::move(thread));
+}
+
+ErrorOr<AddressSpace::Forked> PtraceAddressSpace::Fork(GuestThread& from) {
+  auto& parent = static_cast<PtraceThread&>(from);
+  int pid = TRY(parent.host().Clone(kForkFlags));
+  std::unique_ptr<HostThread> host = platform_.Adopt(pid, pid);
+  host->SetRegs(parent.host().Regs());
+  HostThread& child = *host;
+  auto space = std::make_unique<PtraceAddressSpace>(platform_, std::move(host));
+  auto thread = std::make_unique<PtraceThread>(platform_, *space, child);
+  platform_.pinner().OnClone(parent.placement(), thread->placement(), host::NowMonotonicNs());
+  return Forked{std::move(space), std::move(thread)};
+}
+
+void PtraceAddressSpace::OnThreadGone(HostThread& host) {
+  if (host.leader()) return;  // parks: copies, signals and clocks go by its id
+  auto it = std::find_if(threads_.begin(), threads_.end(), [&](auto& t) { return t.get() == &host; });
+  std::unique_ptr<HostThread> thread = std::move(*it);
+  threads_.erase(it);
+  if (thread->stopped()) thread->StartExit();
+  platform_.Retire(std::move(thread));
+}
+
+}  // namespace moat::ptrace

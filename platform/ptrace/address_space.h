@@ -1,0 +1,58 @@
+// A guest address space on the ptrace platform: a stub process, whose memory is the guest's. Tracer thread only.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "platform/platform.h"
+#include "platform/ptrace/host_thread.h"
+
+namespace moat::ptrace {
+
+class PtracePlatform;
+class PtraceThread;
+
+class PtraceAddressSpace final : public AddressSpace {
+ public:
+  // `leader` is the only thread of its process, stopped.
+  PtraceAddressSpace(PtracePlatform& platform, std::unique_ptr<HostThread> leader);
+  ~PtraceAddressSpace() override;
+
+  ErrorOr<void> Map(UserAddr addr, uint64_t length, int prot, int flags, const MapSource& source) override;
+  ErrorOr<void> Unmap(UserAddr addr, uint64_t length) override;
+  ErrorOr<void> Protect(UserAddr addr, uint64_t length, int prot) override;
+  ErrorOr<void> Remap(UserAddr addr, uint64_t old_length, UserAddr new_addr, uint64_t new_length, int flags) override;
+  ErrorOr<void> Advise(UserAddr addr, uint64_t length, int advice) override;
+  ErrorOr<size_t> CopyIn(UserAddr src, std::span<std::byte> dst) override;
+  ErrorOr<size_t> CopyOut(UserAddr dst, std::span<const std::byte> src) override;
+  ErrorOr<void> Touch(UserAddr addr) override;
+  ErrorOr<uint32_t> Atomic(AtomicOp op, UserAddr addr, uint32_t arg, uint32_t expected) override;
+  ErrorOr<uint64_t> HostCall(GuestThread* thread, int nr, std::span<const uint64_t> args) override;
+  ErrorOr<void> Residency(UserAddr addr, std::span<uint8_t> out) override;
+  ErrorOr<void> SetStackLimit(uint64_t bytes) override;
+  ErrorOr<std::unique_ptr<GuestThread>> NewThread(GuestThread& from) override;
+  ErrorOr<Forked> Fork(GuestThread& from) override;
+
+  HostThread& leader() { return *threads_.front(); }
+  bool always_single_threaded() const { return always_single_threaded_; }
+  std::optional<uint64_t> ThreadCpuNs(HostThread& thread);
+  // The guest thread that ran on `host` was destroyed.
+  void OnThreadGone(HostThread& host);
+
+ private:
+  struct Borrowed;
+  Borrowed Borrow();
+  ErrorOr<uint64_t> Command(StubEntry entry, const StubArgs& args);
+  ErrorOr<uint64_t> SyscallCommand(int nr, std::initializer_list<uint64_t> args);
+  ErrorOr<void> MapFile(UserAddr addr, uint64_t length, int prot, uint32_t flags, const MapSource& source);
+  bool InRange(UserAddr addr, uint64_t length) const;
+  size_t Accessible(UserAddr addr, size_t length) const;
+  ErrorOr<void> ReadScratch(std::span<std::byte> out);
+
+  PtracePlatform& platform_;
+  std::vector<std::unique_ptr<HostThread>> threads_;  // the process's first thread first: it lives as long as the process
+  bool always_single_threaded_ = true;
+};
+
+}  // namespace moat::ptrace

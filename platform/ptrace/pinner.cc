@@ -1,0 +1,133 @@
+#include "platform/ptrace/pinner.h"
+
+#include <x86intrin.h>
+
+#include <algorithm>
+
+#include "base/host/process.h"
+#include "base/host/time.h"
+
+namespace moat::ptrace {
+namespace {
+
+constexpr uint8_t kChattyCalls = 16;
+constexpr int64_t kChattyGapNs = 100'000;
+constexpr int64_t kQuietNs = 2'000'000;
+
+// Linux keeps the CPU's number in the low bits of TSC_AUX.
+int CurrentCpu() {
+  unsigned aux = 0;
+  (void)__rdtscp(&aux);
+  return static_cast<int>(aux & 0xfff);
+}
+
+bool Has(std::span<const uint64_t> mask, int cpu) {
+  size_t word = static_cast<size_t>(cpu) / 64;
+  return word < mask.size() && (mask[word] >> (cpu % 64) & 1) != 0;
+}
+
+}  // namespace
+
+Pinner::Pinner() : timer_([this] { Tick(); }) {
+  if (!host::SchedGetaffinity(0, allowed_).ok()) std::fill(std::begin(allowed_), std::end(allowed_), ~uint64_t{0});
+}
+
+void Pinner::OnTrap(Placement& p, int64_t now_ns) {
+  p.running = false;
+  int64_t gap = now_ns - p.last_call_ns;
+  p.last_call_ns = now_ns;
+  if (p.pinned) return;
+  if (gap >= kChattyGapNs) {
+    p.quick_calls = 0;
+  } else if (++p.quick_calls >= kChattyCalls) {
+    p.quick_calls = 0;
+    Pin(p);
+  }
+}
+
+void Pinner::OnClone(const Placement& parent, Placement& child, int64_t now_ns) {
+  child.mask = parent.mask;
+  child.last_call_ns = now_ns;
+  if (!parent.pinned) return;
+  child.pinned = true;
+  pinned_.push_back(&child);
+}
+
+void Pinner::PinAtStart(Placement& p, int64_t now_ns) {
+  p.last_call_ns = now_ns;
+  Pin(p);
+}
+
+void Pinner::SetMask(Placement& p, uint64_t mask) {
+  p.mask = mask;
+  if (p.pinned) Drop(p);
+  ApplyMask(p);
+}
+
+void Pinner::Forget(Placement& p) {
+  if (p.pinned) Drop(p);
+}
+
+void Pinner::Pin(Placement& p) {
+  if (tracer_cpu_ < 0) PinTracer();
+  if (tracer_cpu_ < 0 || (p.mask != ~uint64_t{0} && (tracer_cpu_ >= 64 || (p.mask >> tracer_cpu_ & 1) == 0))) return;
+  uint64_t mask[16] = {};
+  mask[tracer_cpu_ / 64] = uint64_t{1} << (tracer_cpu_ % 64);
+  if (!host::SchedSetaffinity(p.tid, mask).ok()) return;
+  p.pinned = true;
+  pinned_.push_back(&p);
+}
+
+void Pinner::PinTracer() {
+  int cpu = CurrentCpu();
+  if (cpu >= 1024 || !Has(allowed_, cpu)) return;
+  uint64_t mask[16] = {};
+  mask[cpu / 64] = uint64_t{1} << (cpu % 64);
+  if (host::SchedSetaffinity(0, mask).ok()) tracer_cpu_ = cpu;
+}
+
+void Pinner::ApplyMask(const Placement& p) {
+  uint64_t mask[16];
+  std::copy(std::begin(allowed_), std::end(allowed_), mask);
+  if (p.mask != ~uint64_t{0}) {
+    mask[0] &= p.mask;
+    std::fill(mask + 1, mask + 16, 0);
+  }
+  (void)host::SchedSetaffinity(p.tid, mask);
+}
+
+void Pinner::Drop(Placement& p) {
+  std::erase(pinned_, &p);
+  p.pinned = false;
+  p.quick_calls = 0;
+  if (!pinned_.empty() || tracer_cpu_ < 0) return;
+  (void)host::SchedSetaffinity(0, allowed_);
+  tracer_cpu_ = -1;
+}
+
+void Pinner::Unpin(Placement& p) {
+  Drop(p);
+  ApplyMask(p);
+}
+
+void Pinner::StartTicking() {
+  ticking_ = true;
+  timer_.Arm(host::NowMonotonicNs() + kQuietNs);
+}
+
+void Pinner::Tick() {
+  ticking_ = false;
+  const int64_t now = host::NowMonotonicNs();
+  bool running = false;
+  std::vector<Placement*> quiet;
+  for (Placement* p : pinned_) {
+    // A parked thread burns no CPU where it is.
+    if (!p->running) continue;
+    if (now - p->last_call_ns >= kQuietNs) quiet.push_back(p);
+    else running = true;
+  }
+  for (Placement* p : quiet) Unpin(*p);
+  if (running) StartTicking();
+}
+
+}  // namespace moat::ptrace

@@ -1,0 +1,54 @@
+// Keeps chatty guest threads on the tracer's CPU: a hand-off there costs a sixth of one that wakes another CPU. A thread is
+// chatty while its calls come less than 100 us apart; a computing one keeps the freedom of all CPUs. Tracer thread only.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/fiber/executor.h"
+
+namespace moat::ptrace {
+
+// One guest thread's placement.
+struct Placement {
+  int tid = 0;
+  uint64_t mask = ~uint64_t{0};  // CPUs that the guest asked for
+  int64_t last_call_ns = 0;
+  uint8_t quick_calls = 0;
+  bool pinned = false;
+  bool running = false;
+};
+
+class Pinner {
+ public:
+  Pinner();
+
+  void OnTrap(Placement& p, int64_t now_ns);
+  void OnResume(Placement& p) {
+    p.running = true;
+    if (p.pinned && !ticking_) StartTicking();
+  }
+  // A new thread cloned by `parent` inherits its CPUs; it counts as chatty until it shows otherwise.
+  void OnClone(const Placement& parent, Placement& child, int64_t now_ns);
+  // A fresh address space: starting programs make many calls.
+  void PinAtStart(Placement& p, int64_t now_ns);
+  void SetMask(Placement& p, uint64_t mask);
+  void Forget(Placement& p);
+
+ private:
+  void Pin(Placement& p);
+  void Unpin(Placement& p);
+  void Drop(Placement& p);
+  void StartTicking();
+  void Tick();
+  void PinTracer();
+  void ApplyMask(const Placement& p);
+
+  std::vector<Placement*> pinned_;
+  uint64_t allowed_[16] = {};  // the sentry's own CPUs at start
+  int tracer_cpu_ = -1;        // -1: not pinned itself
+  bool ticking_ = false;
+  Timer timer_;
+};
+
+}  // namespace moat::ptrace

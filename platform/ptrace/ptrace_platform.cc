@@ -1,0 +1,336 @@
+#include "platform/ptrace/ptrace_platform.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "abi/mman.h"
+#include "abi/ptrace.h"
+#include "abi/rlimit.h"
+#include "abi/signal.h"
+#include "abi/socket.h"
+#include "abi/syscall_nr.h"
+#include "abi/uio.h"
+#include "abi/wait.h"
+#include "base/fiber/executor.h"
+#include "base/host/fd_passing.h"
+#include "base/host/process.h"
+#include "base/host/time.h"
+#include "base/util/check.h"
+#include "base/util/log.h"
+#include "platform/ptrace/address_space.h"
+#include "platform/ptrace/clone_flags.h"
+#include "platform/ptrace/trap_decode.h"
+#include "platform/ptrace/write_decode.h"
+#include "platform/ptrace/zygote.h"
+
+namespace moat::ptrace {
+namespace {
+
+constexpr uint64_t kMmapMin = 64 << 10;
+constexpr int64_t kStopNs = 5'000'000'000;
+constexpr size_t kMaxXState = 64 << 10;  // AMX included
+constexpr size_t kXcr0Offset = 464;      // where ptrace's XSAVE area holds the features that the host enabled
+
+uint64_t Pointer(const void* p) { return reinterpret_cast<uint64_t>(p); }
+
+Trap MakeTrap(TrapKind kind) {
+  Trap trap{};
+  trap.kind = kind;
+  return trap;
+}
+
+Trap DiedTrap(int status) {
+  Trap trap = MakeTrap(TrapKind::kDied);
+  trap.wait_status = status;
+  return trap;
+}
+
+// Looks at the instruction that faulted.
+bool FaultWrote(HostThread& thread, const Trap& fault) {
+  if ((fault.error_code & abi::kX86_PF_INSTR) != 0) return false;
+  constexpr size_t kLongestInstruction = 15;
+  uint8_t code[kLongestInstruction];
+  abi::Iovec local{Pointer(code), sizeof code};
+  abi::Iovec remote{thread.Regs().rip, sizeof code};
+  ErrorOr<size_t> got = host::ProcessVmReadv(thread.tgid(), &local, 1, &remote, 1);
+  return got.ok() && WritesMemory({code, *got}, fault.addr, thread.Regs());
+}
+
+}  // namespace
+
+ErrorOr<void> PtracePlatform::Create() {
+  TRY(tracer_.Create());
+  tracer_pid_ = host::Getpid();
+  tracer_tid_ = host::Gettid();
+  stack_hard_limit_ = TRY(host::PrlimitGet(0, abi::kRLIMIT_STACK)).hard;
+  Zygote zygote = TRY(StartZygote());
+  tracer_.set_layout(zygote.layout);
+  socket_ = std::move(zygote.socket);
+  stub_end_ = std::move(zygote.stub_end);
+  zygote_ = std::make_unique<HostThread>(tracer_, zygote.pid, zygote.pid);
+  info_.name = "ptrace";
+  info_.task_size = layout().text;
+  info_.mmap_min = kMmapMin;
+  TRY(EmptyZygote());
+  TRY(SetFreshXState());
+  pinner_ = std::make_unique<Pinner>();
+  Executor::Get().SetKick(&PtracePlatform::Kick, this);
+  return {};
+}
+
+PtracePlatform::~PtracePlatform() {
+  if (zygote_ == nullptr) return;
+  Executor::Get().SetKick(nullptr, nullptr);
+  (void)host::Kill(zygote_->tgid(), abi::kSIGKILL);
+  hosts_.clear();
+  int status;
+  // Every stub is a child of ours and ends now: threads by their own exit or with their process.
+  for (auto& [tid, thread] : retired_) (void)host::Kill(thread->tgid(), abi::kSIGKILL);
+  size_t left = retired_.size() + 1;
+  while (left > 0) {
+    ErrorOr<int> tid = host::Wait4(-1, &status, abi::kWALL);
+    if (tid.error() == kEINTR) continue;
+    if (!tid.ok()) return;
+    if (!abi::WaitIfStopped(status)) --left;
+  }
+}
+
+// From here on a stub maps nothing but its own pages: not the sentry's code, not the host's vDSO.
+ErrorOr<void> PtracePlatform::EmptyZygote() {
+  const uint64_t below[] = {0, layout().text};
+  const uint64_t above[] = {layout().end(), abi::kTASK_SIZE - layout().end()};
+  zygote_->SetRegs({.cs = abi::kUSER_CS, .eflags = abi::kX86_EFLAGS_FIXED | abi::kX86_EFLAGS_IF, .ss = abi::kUSER_DS});
+  TRY(zygote_->Syscall(abi::kNr_munmap, below));
+  if (above[1] != 0) TRY(zygote_->Syscall(abi::kNr_munmap, above));
+  return {};
+}
+
+// New programs start with the FP state that execve leaves, not with ours.
+ErrorOr<void> PtracePlatform::SetFreshXState() {
+  std::vector<std::byte> area(kMaxXState);
+  size_t size = TRY(zygote_->GetXState(area));
+  area.resize(size);
+  if (size < sizeof(abi::Xstate)) return kEIO;
+  memcpy(&info_.xfeatures, area.data() + kXcr0Offset, sizeof info_.xfeatures);
+  info_.xsave_size = size;
+  abi::Xstate head;
+  memcpy(&head, area.data(), sizeof head);
+  const uint64_t kept = head.xstate_hdr.xfeatures & abi::kXFEATURE_MASK_PKRU;
+  head.fpstate = {};
+  head.fpstate.cwd = abi::kFCW_DEFAULT;
+  head.fpstate.mxcsr = abi::kMXCSR_DEFAULT;
+  head.xstate_hdr.xfeatures = abi::kXFEATURE_MASK_FP | abi::kXFEATURE_MASK_SSE | kept;
+  memcpy(area.data(), &head, sizeof head);
+  return zygote_->SetXState(area);
+}
+
+ErrorOr<AddressSpace::Forked> PtracePlatform::NewAddressSpace() {
+  int pid = TRY(zygote_->Clone(kForkFlags));
+  std::unique_ptr<HostThread> host = Adopt(pid, pid);
+  HostThread& leader = *host;
+  leader.SetRegs(zygote_->Regs());
+  auto space = std::make_unique<PtraceAddressSpace>(*this, std::move(host));
+  auto thread = std::make_unique<PtraceThread>(*this, *space, leader);
+  pinner_->PinAtStart(thread->placement(), host::NowMonotonicNs());
+  return AddressSpace::Forked{std::move(space), std::move(thread)};
+}
+
+void PtracePlatform::RemoveThread(PtraceThread& thread) {
+  guests_.erase(thread.serial());
+  pinner_->Forget(thread.placement());
+  std::erase_if(pending_, [&](const Pending& p) { return p.thread == &thread; });
+}
+
+PtraceThread* PtracePlatform::FindThread(uint64_t serial) {
+  auto it = guests_.find(serial);
+  return it == guests_.end() ? nullptr : it->second;
+}
+
+std::unique_ptr<HostThread> PtracePlatform::Adopt(int tid, int tgid) {
+  auto thread = std::make_unique<HostThread>(tracer_, tid, tgid);
+  hosts_[tid] = thread.get();
+  return thread;
+}
+
+void PtracePlatform::Retire(std::unique_ptr<HostThread> thread) {
+  if (thread->dead()) return;
+  int tid = thread->tid();
+  retired_.emplace(tid, std::move(thread));
+}
+
+void PtracePlatform::Resume(PtraceThread& thread, StepMode mode) {
+  HostThread& host = thread.host();
+  thread.owes_trap = true;
+  if (host.dead()) return Queue(thread, DiedTrap(host.wait_status()));
+  if (!host.stopped()) return;  // about to be found dead
+  if (thread.interrupt_pending()) return Queue(thread, MakeTrap(TrapKind::kInterrupted));
+  host.Resume(mode);
+  pinner_->OnResume(thread.placement());
+}
+
+void PtracePlatform::InterruptNow(PtraceThread& thread) {
+  HostThread& host = thread.host();
+  if (thread.owes_trap && host.running()) (void)host::Ptrace(abi::kPTRACE_INTERRUPT, host.tid(), 0, 0);
+}
+
+PtracePlatform::Stopped PtracePlatform::StopForCommand(HostThread& thread) {
+  (void)host::Ptrace(abi::kPTRACE_INTERRUPT, thread.tid(), 0, 0);
+  ErrorOr<int> status = tracer_.Await(thread.tid(), host::NowMonotonicNs() + kStopNs);
+  if (!status.ok()) {
+    (void)host::Kill(thread.tgid(), abi::kSIGKILL);
+    return Stopped::kDead;
+  }
+  if (!abi::WaitIfStopped(*status)) {
+    OnEnd(thread, *status);
+    return Stopped::kDead;
+  }
+  thread.NoteStop();
+  std::optional<Trap> trap = Decode(thread, *status);
+  if (!trap || thread.owner == nullptr) return Stopped::kInterrupted;
+  Queue(*thread.owner, *trap);
+  return Stopped::kTrapped;
+}
+
+void PtracePlatform::EndBorrow(HostThread& thread) {
+  if (!thread.stopped()) return;
+  if (thread.owner != nullptr && thread.owner->interrupt_pending()) {
+    return Queue(*thread.owner, MakeTrap(TrapKind::kInterrupted));
+  }
+  thread.Resume(thread.mode());
+}
+
+ErrorOr<void> PtracePlatform::SendFd(int fd) {
+  const std::byte byte{0};
+  TRY(host::SendWithFds(socket_.get(), {&byte, 1}, {&fd, 1}));
+  return {};
+}
+
+void PtracePlatform::DrainFds() {
+  std::byte buffer[16];
+  while (host::RecvWithFds(stub_end_.get(), buffer, abi::kMSG_DONTWAIT).ok()) {
+  }
+}
+
+void PtracePlatform::Kick(void* platform) {
+  auto& self = *static_cast<PtracePlatform*>(platform);
+  if (self.asleep_.exchange(false)) (void)host::Tgkill(self.tracer_pid_, self.tracer_tid_, kKickSignal);
+}
+
+void PtracePlatform::Stop() {
+  stop_.store(true);
+  Kick(this);
+}
+
+void PtracePlatform::Run(TrapSink& sink) {
+  sink_ = &sink;
+  Executor& executor = Executor::Get();
+  while (!stop_.load(std::memory_order_relaxed)) {
+    if (executor.HasReady()) executor.RunReady();
+    if (!pending_.empty()) {
+      Pending next = pending_.front();
+      pending_.pop_front();
+      Deliver(*next.thread, next.trap);
+    } else if (auto event = tracer_.TakeDeferred(-1)) {
+      OnEvent(*event);
+    } else {
+      Sleep();
+    }
+  }
+  stop_.store(false);
+}
+
+void PtracePlatform::Sleep() {
+  Executor& executor = Executor::Get();
+  tracer_.alarm().EnsureBy(executor.NextDeadline());
+  asleep_.store(true);
+  // Whoever makes work after this sees `asleep_` and kicks; the kick is not lost: wait_window.h.
+  if (executor.HasReady() || stop_.load()) {
+    asleep_.store(false);
+    return;
+  }
+  ErrorOr<WaitEvent> event = tracer_.AwaitAny();
+  asleep_.store(false, std::memory_order_relaxed);
+  if (event.ok()) return OnEvent(*event);
+  CHECK(event.error() == kEINTR);  // the zygote is always there to wait for
+}
+
+void PtracePlatform::OnEvent(const WaitEvent& event) {
+  auto it = hosts_.find(event.tid);
+  if (it == hosts_.end()) {
+    // Not one that we made: nothing that a guest can do leads here, so the stub has been subverted.
+    CHECK(event.tid != zygote_->tid());
+    if (!abi::WaitIfStopped(event.status)) return;
+    LOG(kWarning, "ptrace: unknown child %d is killed", event.tid);
+    (void)host::Kill(event.tid, abi::kSIGKILL);
+    return;
+  }
+  HostThread& thread = *it->second;
+  if (!abi::WaitIfStopped(event.status)) return OnEnd(thread, event.status);
+  if (retired_.contains(event.tid)) {  // on its way out
+    (void)host::Ptrace(abi::kPTRACE_CONT, event.tid, 0, 0);
+    return;
+  }
+  thread.NoteStop();
+  std::optional<Trap> trap = Decode(thread, event.status);
+  if (trap && thread.owner != nullptr) return Deliver(*thread.owner, *trap);
+  if (thread.owner != nullptr && thread.owner->owes_trap) thread.Resume(thread.mode());
+}
+
+void PtracePlatform::OnEnd(HostThread& thread, int status) {
+  thread.NoteEnd(status);
+  hosts_.erase(thread.tid());
+  PtraceThread* owner = thread.owner;
+  if (owner != nullptr && owner->owes_trap) Queue(*owner, DiedTrap(status));
+  retired_.erase(thread.tid());  // last: it may own `thread`
+}
+
+std::optional<Trap> PtracePlatform::Decode(HostThread& thread, int status) {
+  int event = abi::WaitPtraceEvent(status);
+  int signo = abi::WaitStopSig(status);
+  if (event == 0 && signo == (abi::kSIGTRAP | 0x80)) return DecodeSyscallStop(thread.tid());
+  if (event == 0) return DecodeSignal(thread);
+  // PTRACE_EVENT_STOP, asked for by an Interrupt that may have been answered by an earlier trap.
+  if (thread.owner != nullptr && thread.owner->interrupt_pending()) return MakeTrap(TrapKind::kInterrupted);
+  return std::nullopt;
+}
+
+std::optional<Trap> PtracePlatform::DecodeSignal(HostThread& thread) {
+  abi::SigInfo info{};
+  if (!host::Ptrace(abi::kPTRACE_GETSIGINFO, thread.tid(), 0, Pointer(&info)).ok()) return std::nullopt;
+  if (auto trap = DecodeVsyscall(info, thread.Regs())) {
+    thread.SetResult(static_cast<uint64_t>(ToSyscallReturn(kENOSYS)));
+    return trap;
+  }
+  std::optional<Trap> trap = DecodeFault(info, thread.Regs());
+  if (trap && trap->trap_no == abi::kX86_TRAP_PF && FaultWrote(thread, *trap)) trap->error_code |= abi::kX86_PF_WRITE;
+  return trap;
+}
+
+void PtracePlatform::Deliver(PtraceThread& thread, Trap trap) {
+  pinner_->OnTrap(thread.placement(), host::NowMonotonicNs());
+  for (;;) {
+    thread.owes_trap = false;
+    trap.interrupted = thread.TakeInterrupt();
+    if (sink_->OnTrap(thread, trap) == Verdict::kParked) return;
+    thread.owes_trap = true;
+    HostThread& host = thread.host();
+    if (host.stopped() && !thread.interrupt_pending()) break;
+    if (host.running()) return;  // about to be found dead
+    trap = host.dead() ? DiedTrap(host.wait_status()) : MakeTrap(TrapKind::kInterrupted);
+  }
+  thread.host().Resume(StepMode::kRun);
+  pinner_->OnResume(thread.placement());
+}
+
+}  // namespace moat::ptrace
+
+namespace moat {
+
+ErrorOr<std::unique_ptr<Platform>> NewPtracePlatform() {
+  auto platform = std::make_unique<ptrace::PtracePlatform>();
+  TRY(platform->Create());
+  return std::unique_ptr<Platform>(std::move(platform));
+}
+
+}  // namespace moat

@@ -8,10 +8,10 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/kern/user_memory.h"
 #include "base/sync/task_mutex.h"
@@ -19,30 +19,16 @@
 #include "base/util/ref.h"
 #include "fs/vfs/file_description.h"
 #include "platform/platform.h"
+#include "sentry/mm/vma_book.h"
 
 namespace moat {
-
-// One mapping (struct vm_area_struct): [start, end), page aligned.
-struct Vma {
-  UserAddr start = 0, end = 0;
-  int prot = 0;         // PROT_*
-  int max_prot = 7;     // what mprotect may reach (shared mapping of a read-only fd: no PROT_WRITE)
-  bool shared = false;  // MAP_SHARED
-  bool grows_down = false;
-  bool locked = false;
-  bool dont_fork = false, wipe_on_fork = false, dont_dump = false;
-  bool no_reserve = false;
-  Ref<FileDescription> file;  // or null: anonymous (shared anonymous memory has a file too)
-  uint64_t offset = 0;        // of `start` in `file`
-  const char* name = nullptr;  // "[stack]", "[heap]", "[vdso]": static text, or null
-};
 
 // What a futex word is: (space, address) when private, (inode, offset) in a shared mapping.
 struct FutexKey {
   const void* object = nullptr;
   uint64_t offset = 0;
   bool operator==(const FutexKey&) const = default;
-  Ref<RefCounted> keep;  // or null; keeps the inode alive so that its address stays unique
+  Ref<RefCounted> keep{};  // or null; keeps the inode alive so that its address stays unique
 };
 
 struct MmapArgs {
@@ -74,7 +60,7 @@ class MemoryManager final : public RefCounted, public UserMemory {
   // The system calls of memory: checks, errors and results as their man pages.
   ErrorOr<UserAddr> Mmap(const MmapArgs& args, const MemoryLimits& limits);
   ErrorOr<void> Munmap(UserAddr addr, uint64_t length);
-  ErrorOr<void> Mprotect(UserAddr addr, uint64_t length, int prot);
+  ErrorOr<void> Mprotect(UserAddr addr, uint64_t length, int prot, const MemoryLimits& limits = {});
   ErrorOr<UserAddr> Mremap(UserAddr addr, uint64_t old_length, uint64_t new_length, int flags, UserAddr new_addr,
                            const MemoryLimits& limits);
   ErrorOr<UserAddr> Brk(UserAddr addr, const MemoryLimits& limits);  // never fails: the current break
@@ -85,6 +71,13 @@ class MemoryManager final : public RefCounted, public UserMemory {
   ErrorOr<void> Munlock(UserAddr addr, uint64_t length);
   ErrorOr<void> Mlockall(int flags, const MemoryLimits& limits);
   ErrorOr<void> Munlockall();
+  // remap_file_pages(2), as the mmap(2) it stands for. `page_offset` in pages.
+  ErrorOr<void> RemapFilePages(UserAddr addr, uint64_t length, int prot, uint64_t page_offset, int flags,
+                               const MemoryLimits& limits);
+  ErrorOr<void> Mseal(UserAddr addr, uint64_t length);
+  // AddressSpace::HostCall and SetStackLimit, in turn with the changes of the space. May park.
+  ErrorOr<uint64_t> HostCall(GuestThread* thread, int nr, std::span<const uint64_t> args);
+  ErrorOr<void> SetStackLimit(uint64_t bytes);
 
   // fork(2)'s half: a copy of the space and the book, with one parked thread.
   struct Forked;
@@ -128,11 +121,45 @@ class MemoryManager final : public RefCounted, public UserMemory {
   MemoryManager(std::unique_ptr<AddressSpace> space, const PlatformInfo& info);
   ~MemoryManager() override;
 
+  // Mappings taken out of the book: declared before the lock guard, so that the files go when the locks are free.
+  using Dropped = std::vector<Vma>;
+  struct Plan;  // of one Mmap (mmap.cc)
+  struct Move;  // of one Mremap (mremap.cc)
+
+  // Clips [addr, addr + n) to what guests may use; 0: nothing of it.
+  size_t ClipToUser(UserAddr addr, size_t n) const;
+  // A copy stopped at `addr`: true if a stack grew over it, so that the copy may go on.
+  bool GrowStackTo(UserAddr addr);
+  // The host grows stacks by itself: brings the book up to date where one may have grown into [start, end).
+  void LearnGrowth(UserAddr start, UserAddr end) MOAT_REQUIRES(mmap_lock_);
+  UserAddr GrownStart(UserAddr start, UserAddr floor) MOAT_REQUIRES(mmap_lock_);
+
+  ErrorOr<void> PlanFile(const MmapArgs& args, Plan& plan);
+  ErrorOr<void> PlanAnonymous(const MmapArgs& args, Plan& plan);
+  ErrorOr<UserAddr> Choose(UserAddr hint, uint64_t length, int flags) MOAT_REQUIRES(mmap_lock_);
+  ErrorOr<UserAddr> FindRoomLocked(uint64_t length, UserAddr low) MOAT_REQUIRES(mu_);
+  ErrorOr<void> CheckPlan(const Plan& plan, const MemoryLimits& limits) MOAT_REQUIRES(mmap_lock_);
+  // Whether `more` bytes (of RLIMIT_DATA's kind if `data`) may be mapped after [start, end) was emptied. kENOMEM.
+  ErrorOr<void> CheckExpand(uint64_t more, bool data, UserAddr start, UserAddr end, const MemoryLimits& limits)
+      MOAT_REQUIRES(mu_);
+  ErrorOr<void> UnmapRange(UserAddr start, UserAddr end, Dropped* dropped) MOAT_REQUIRES(mmap_lock_);
+  ErrorOr<UserAddr> GrowBrk(UserAddr from, UserAddr to, const MemoryLimits& limits) MOAT_REQUIRES(mmap_lock_);
+
+  ErrorOr<void> PlanMove(Move& m, const MemoryLimits& limits) MOAT_REQUIRES(mmap_lock_);
+  ErrorOr<UserAddr> MoveFixed(Move& m, const MemoryLimits& limits, Dropped* dropped) MOAT_REQUIRES(mmap_lock_);
+  ErrorOr<UserAddr> GrowOrMove(Move& m, const MemoryLimits& limits, Dropped* dropped) MOAT_REQUIRES(mmap_lock_);
+  ErrorOr<UserAddr> DoMove(const Move& m, Dropped* dropped) MOAT_REQUIRES(mmap_lock_);
+
+  ErrorOr<void> PunchHoles(UserAddr start, UserAddr end);
+  ErrorOr<void> Populate(UserAddr start, UserAddr end) MOAT_REQUIRES(mmap_lock_);
+  ErrorOr<UserAddr> CheckLock(UserAddr* start, uint64_t length, bool lock, const MemoryLimits& limits)
+      MOAT_REQUIRES(mmap_lock_);
+
   const PlatformInfo& info_;
   std::unique_ptr<AddressSpace> space_;
   TaskMutex mmap_lock_{LockRank::kMemoryMap};
   mutable Mutex mu_;
-  std::map<UserAddr, Vma> vmas_ MOAT_GUARDED_BY(mu_);  // by start
+  VmaBook book_ MOAT_GUARDED_BY(mu_);  // changed with mmap_lock_ held as well
   UserAddr brk_ MOAT_GUARDED_BY(mu_) = 0;
   int lock_future_ MOAT_GUARDED_BY(mu_) = 0;  // MCL_FUTURE | MCL_ONFAULT
 };

@@ -74,6 +74,8 @@ class FileDescription : public RefCounted {
 
   // kENOTTY by default. The generic FIO* are handled before.
   virtual ErrorOr<uint64_t> Ioctl(uint32_t command, uint64_t arg, UserMemory& memory) { return kENOTTY; }
+  // fcntl(2) commands of one kind of file: F_SETPIPE_SZ and F_GETPIPE_SZ of pipes, F_ADD_SEALS and F_GET_SEALS of memfds.
+  virtual ErrorOr<uint64_t> Fcntl(int command, uint64_t arg) { return kEINVAL; }
   virtual ErrorOr<void> Sync(bool data_only) { return kEINVAL; }  // fsync(2); kEINVAL: special file
   virtual ErrorOr<void> Allocate(int mode, int64_t offset, int64_t length) { return kENODEV; }
   // The host fd that shows [offset, offset + length) of this file. `shared_writable`: MAP_SHARED that is or may become

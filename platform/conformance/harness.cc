@@ -2,6 +2,7 @@
 
 #include "abi/mman.h"
 #include "base/fiber/executor.h"
+#include "base/host/time.h"
 #include "base/util/check.h"
 
 namespace moat::conformance {
@@ -46,6 +47,17 @@ Trap Harness::Wait(GuestThread& thread) {
   Trap trap = traps_[&thread];
   traps_.erase(&thread);
   return trap;
+}
+
+void Harness::Pause(int ms) {
+  Fiber* fiber = Fiber::Current();
+  bool done = false;
+  Timer timer([&] {
+    done = true;
+    fiber->Unpark();
+  });
+  timer.Arm(host::NowMonotonicNs() + ms * int64_t{1'000'000});
+  while (!done) Fiber::Park();
 }
 
 void Harness::SetFastPath(GuestThread& thread, std::function<Verdict(GuestThread&, const Trap&)> handler) {

@@ -39,6 +39,8 @@ class Harness final : public TrapSink {
   Trap Go(GuestThread& thread);
   Trap Step(GuestThread& thread);
   Trap Wait(GuestThread& thread);
+  // Sleeps while the platform serves.
+  void Pause(int ms);
   // Answers `thread`'s traps itself, without waking anybody, while it returns kResume.
   void SetFastPath(GuestThread& thread, std::function<Verdict(GuestThread&, const Trap&)> handler);
   void ClearFastPath(GuestThread& thread) { fast_.erase(&thread); }

@@ -14,7 +14,8 @@
   .globl moat_ptrace_stub_begin
 moat_ptrace_stub_begin:
 
-#define ENTRY(name) .globl moat_ptrace_stub_##name; moat_ptrace_stub_##name:
+// The nop keeps a routine's start apart from the end of the one before: a stop there is not an end.
+#define ENTRY(name) nop; .globl moat_ptrace_stub_##name; moat_ptrace_stub_##name:
 
 // Where the zygote waits for its first command.
 ENTRY(start)

@@ -146,6 +146,9 @@ int Parse(int argc, char** argv, char** envp) {
 
   SplitArgs args = Split(argc, argv);
   const bool had_dashes = args.flags.size() + 1 < static_cast<size_t>(argc);
+  if (!args.flags.empty() && !args.flags[0].starts_with('-') && args.flags[0] != "do") {
+    throw Failure("no subcommand " + args.flags[0] + " (see moat --help)");
+  }
   std::ranges::reverse(args.flags);  // as CLI11 wants a vector
   try {
     app.parse(std::move(args.flags));

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <sstream>
 
 #include "abi/fcntl.h"
 #include "abi/ioctl.h"
@@ -13,6 +14,7 @@
 #include "base/host/process.h"
 #include "base/host/signal.h"
 #include "runtime/util/failure.h"
+#include "runtime/util/files.h"
 
 namespace moat {
 namespace {
@@ -37,6 +39,23 @@ StdioKind ClassifyStdio(int fd, SandboxTty& tty) {
   return StdioKind::kTty;
 }
 
+// Does /proc/self/{uid,gid}_map know the id that a privileged caller's sandbox gets?
+bool IsMapped(const char* map, uint32_t id) {
+  std::istringstream ranges(ReadFile(map).value_or(""));
+  uint64_t first, outside, count;
+  while (ranges >> first >> outside >> count) {
+    if (id >= first && id - first < count) return true;
+  }
+  return false;
+}
+
+bool IsPrivileged() {
+  const SandboxConfig defaults;
+  return host::Geteuid() == 0 && IsMapped("/proc/self/uid_map", defaults.host_uid) &&
+         IsMapped("/proc/self/gid_map", defaults.host_gid) &&
+         ReadFile("/proc/self/setgroups").value_or("").starts_with("allow");
+}
+
 }  // namespace
 
 Caller LookAtCaller(const char* const* envp) {
@@ -44,6 +63,7 @@ Caller LookAtCaller(const char* const* envp) {
   for (int fd = 0; fd < 3; ++fd) caller.stdio[fd] = ClassifyStdio(fd, caller.tty);
   caller.uid = host::Geteuid();
   caller.gid = host::Getegid();
+  caller.privileged = IsPrivileged();
   caller.groups = host::Getgroups();
   caller.umask = host::Umask(022);
   host::Umask(caller.umask);

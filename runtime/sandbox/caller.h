@@ -24,7 +24,9 @@ struct Caller {
   std::string home;  // $HOME if absolute, else empty
   std::vector<std::string> env;
 
-  bool privileged() const { return uid == 0; }
+  // Root that can give the sandbox an unprivileged host user and the gofer its namespaces. Root of a user namespace
+  // without such a user (a rootless container) is treated as an ordinary user.
+  bool privileged = false;
 };
 
 // Opens /dev/null in place of closed standard descriptors, so that no later descriptor can take their

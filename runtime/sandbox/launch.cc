@@ -61,7 +61,7 @@ ChildSpec GoferSpec(const Resources& r, const Caller& caller, const LaunchFiles&
               {files.log, kGoferFdLog},
               {r.gofer.second.get(), kGoferFdConnection},
               {r.gofer_config.get(), kGoferFdConfig}};
-  if (caller.privileged()) {
+  if (caller.privileged) {
     spec.clone_flags =
         abi::kCLONE_NEWNS | abi::kCLONE_NEWNET | abi::kCLONE_NEWIPC | abi::kCLONE_NEWUTS | abi::kCLONE_NEWPID;
     spec.private_mounts = true;
@@ -100,7 +100,7 @@ void MapIds(int pid, const SandboxConfig& config) {
 void StartBoth(const SandboxPlan& plan, const Caller& caller, const LaunchFiles& files, const Resources& r,
                Sandbox& sandbox) {
   // 1. Root's groups would be the sentry's: it cannot drop them itself once they are unmapped.
-  if (caller.privileged()) Must(host::Setgroups({}), "setgroups");
+  if (caller.privileged) Must(host::Setgroups({}), "setgroups");
   // 2. The gofer first: it opens its roots while we make the sentry's namespaces.
   Child gofer = Child::Start(GoferSpec(r, caller, files));
   sandbox.gofer_pid = gofer.pid();

@@ -93,9 +93,9 @@ SandboxPlan MakePlan(const DoOptions& options, const Caller& caller) {
   sentry.platform = options.platform;
   sentry.strace = options.strace.has_value();
   sentry.log_level = static_cast<uint8_t>(options.debug ? kDebug : kWarning);
-  if (!caller.privileged()) sentry.host_uid = caller.uid, sentry.host_gid = caller.gid;
+  if (!caller.privileged) sentry.host_uid = caller.uid, sentry.host_gid = caller.gid;
   plan.gofer.log_level = sentry.log_level;
-  plan.gofer.privileged = caller.privileged();
+  plan.gofer.privileged = caller.privileged;
   PlanEnv(options, caller, plan);
   PlanMounts(options, caller, sentry.cwd, plan);
   PlanUser(options, caller, sentry);

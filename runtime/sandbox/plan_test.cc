@@ -68,6 +68,7 @@ TEST_F(PlanTest, RootIsAnOverlayOverTheHostAndSystemDirsAreOurs) {
 
 TEST_F(PlanTest, RootCallerDoesNotKeepItsHostIds) {
   caller_.uid = caller_.gid = 0;
+  caller_.privileged = true;
   const SandboxPlan plan = MakePlan(options_, caller_);
   EXPECT_EQ(plan.sentry.uid, 0u);
   EXPECT_EQ(plan.sentry.host_uid, 65534u);

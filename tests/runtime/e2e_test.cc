@@ -1,0 +1,378 @@
+// `moat do` from end to end: real programs in a real sandbox, as a user sees it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/resource.h>
+
+#include <fstream>
+
+#include "tests/util/moat_process.h"
+
+namespace moat::test {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+std::string Programs() { return getenv("MOAT_PROGRAMS"); }
+
+MoatProcess Start(
+    std::vector<std::string> command, std::vector<std::string> flags = {},
+    std::function<void()> prepare = [] {}) {
+  std::vector<std::string> args = {"do"};
+  args.insert(args.end(), flags.begin(), flags.end());
+  args.push_back("--");
+  args.insert(args.end(), command.begin(), command.end());
+  return MoatProcess(Programs() + "/moat", args, prepare);
+}
+
+MoatProcess Shell(
+    const std::string& script, std::vector<std::string> flags = {}, std::function<void()> prepare = [] {}) {
+  return Start({"/bin/sh", "-c", script}, flags, prepare);
+}
+
+// The output of a script that has to succeed.
+std::string Output(
+    const std::string& script, std::vector<std::string> flags = {}, std::function<void()> prepare = [] {}) {
+  MoatProcess moat = Shell(script, flags, prepare);
+  EXPECT_EQ(moat.Wait(), 0) << script << ": " << moat.err();
+  return moat.out();
+}
+
+// A directory outside of /tmp, which sandboxes do not see.
+class TempDir {
+ public:
+  TempDir() {
+    char name[] = "/var/tmp/moat-e2e-XXXXXX";
+    path_ = mkdtemp(name);
+    chmod(path_.c_str(), 0777);
+  }
+  ~TempDir() { std::filesystem::remove_all(path_); }
+  const std::string& path() const { return path_; }
+  std::string Read(const std::string& name) const { return Slurp(path_ + "/" + name); }
+  void Write(const std::string& name, const std::string& text) const {
+    std::ofstream(path_ + "/" + name) << text;
+  }
+
+ private:
+  std::string path_;
+};
+
+TEST(DoTest, ExitStatusIsTheCommands) {
+  EXPECT_EQ(Start({"true"}).Wait(), 0);
+  EXPECT_EQ(Start({"false"}).Wait(), 1);
+  EXPECT_EQ(Shell("exit 42").Wait(), 42);
+  EXPECT_EQ(Shell("kill -TERM $$; sleep 5").Wait(), 128 + SIGTERM);
+  EXPECT_EQ(Shell("kill -KILL $$").Wait(), 128 + SIGKILL);
+}
+
+TEST(DoTest, MissingCommandIs127AndUnusableOneIs126) {
+  MoatProcess missing = Start({"no-such-command"});
+  EXPECT_EQ(missing.Wait(), 127);
+  EXPECT_THAT(missing.err(), HasSubstr("no-such-command"));
+  EXPECT_EQ(std::ranges::count(missing.err(), '\n'), 1);
+  EXPECT_EQ(Start({"/no/such/file"}).Wait(), 127);
+  MoatProcess denied = Start({"/etc/passwd"});
+  EXPECT_EQ(denied.Wait(), 126);
+  EXPECT_THAT(denied.err(), HasSubstr("/etc/passwd"));
+  EXPECT_EQ(Start({"/etc"}).Wait(), 126);
+}
+
+TEST(DoTest, StandardOutputAndErrorStayApart) {
+  MoatProcess moat = Shell("echo out; echo err >&2");
+  EXPECT_EQ(moat.Wait(), 0);
+  EXPECT_EQ(moat.out(), "out\n");
+  EXPECT_EQ(moat.err(), "err\n");
+}
+
+TEST(DoTest, StandardInputIsRead) {
+  TempDir dir;
+  dir.Write("in", "hello\n");
+  EXPECT_EQ(Output("cat", {}, [&] { dup2(open((dir.path() + "/in").c_str(), O_RDONLY), 0); }), "hello\n");
+}
+
+TEST(DoTest, ArgumentsArriveUntouched) {
+  MoatProcess moat = Start({"printf", "[%s]", "a b", "", "--", "*", "\n"});
+  EXPECT_EQ(moat.Wait(), 0);
+  EXPECT_EQ(moat.out(), "[a b][][--][*][\n]");
+}
+
+TEST(DoTest, EnvironmentIsKeptButForSecrets) {
+  MoatProcess moat = Shell("echo $PLAIN_THING,$MY_API_TOKEN,$ADDED", {"--env", "ADDED=2"}, [] {
+    setenv("PLAIN_THING", "1", 1);
+    setenv("MY_API_TOKEN", "s3cret", 1);
+  });
+  EXPECT_EQ(moat.Wait(), 0);
+  EXPECT_EQ(moat.out(), "1,,2\n");
+  EXPECT_THAT(moat.err(), HasSubstr("MY_API_TOKEN"));
+  EXPECT_EQ(Output("echo $MY_API_TOKEN", {"--no-default-hide"}, [] { setenv("MY_API_TOKEN", "s3cret", 1); }),
+            "s3cret\n");
+  EXPECT_EQ(Output("/usr/bin/env | grep -v -e ^PWD= -e ^_= -e ^OLDPWD= -e ^SHLVL=",
+                   {"--clearenv", "--env", "ONLY=1"}),
+            "ONLY=1\n");
+}
+
+TEST(DoTest, WorkingDirectoryIsKept) {
+  TempDir dir;
+  EXPECT_EQ(Output("pwd -P", {}, [&] { (void)!chdir(dir.path().c_str()); }), dir.path() + "\n");
+  EXPECT_EQ(Output("pwd -P", {"--cwd", "/usr"}), "/usr\n");
+}
+
+TEST(DoTest, WorkingDirectoryBelowTmpIsThere) {
+  char name[] = "/tmp/moat-e2e-XXXXXX";
+  const std::string dir = mkdtemp(name);
+  std::ofstream(dir + "/file") << "seen\n";
+  EXPECT_EQ(Output("cat file; ls -d /tmp/moat-e2e-*", {}, [&] { (void)!chdir(dir.c_str()); }),
+            "seen\n" + dir + "\n");
+  std::filesystem::remove_all(dir);
+}
+
+TEST(DoTest, WritesAreThrownAway) {
+  TempDir dir;
+  dir.Write("file", "old\n");
+  const std::string file = dir.path() + "/file";
+  EXPECT_EQ(Output("echo new > " + file + " && cat " + file + " && rm " + file + " && echo x > " +
+                   dir.path() + "/made"),
+            "new\n");
+  EXPECT_EQ(dir.Read("file"), "old\n");
+  EXPECT_FALSE(std::filesystem::exists(dir.path() + "/made"));
+}
+
+TEST(DoTest, WritesBelowRwReachTheHost) {
+  TempDir dir;
+  dir.Write("gone", "");
+  Output("cd " + dir.path() + " && echo new > file && mkdir d && echo y > d/y && rm gone",
+         {"--rw", dir.path()});
+  EXPECT_EQ(dir.Read("file"), "new\n");
+  EXPECT_EQ(dir.Read("d/y"), "y\n");
+  EXPECT_FALSE(std::filesystem::exists(dir.path() + "/gone"));
+}
+
+TEST(DoTest, RoRefusesWritesAndMayHaveAnotherName) {
+  TempDir dir;
+  dir.Write("file", "text\n");
+  EXPECT_EQ(Output("cat /data/file; echo x 2>/dev/null > /data/file || echo refused",
+                   {"--ro", dir.path() + ":/data"}),
+            "text\nrefused\n");
+  EXPECT_EQ(dir.Read("file"), "text\n");
+}
+
+TEST(DoTest, HiddenThingsLookEmptyAndCannotBeUncovered) {
+  TempDir dir;
+  std::filesystem::create_directory(dir.path() + "/secret");
+  dir.Write("secret/key", "s3cret\n");
+  dir.Write("token", "s3cret\n");
+  const std::string out = Output("cd " + dir.path() + "; ls -A secret; cat token; umount " + dir.path() +
+                                     "/secret 2>/dev/null; umount token 2>/dev/null; rm -rf secret token "
+                                     "2>/dev/null; mv secret s2 2>/dev/null;"
+                                     " cat secret/key s2/key token 2>/dev/null; true",
+                                 {"--hide", dir.path() + "/secret", "--hide", dir.path() + "/token"});
+  EXPECT_THAT(out, Not(HasSubstr("s3cret")));
+  EXPECT_THAT(out, Not(HasSubstr("key")));
+  EXPECT_EQ(dir.Read("secret/key"), "s3cret\n");
+}
+
+TEST(DoTest, HomesCredentialsAreHiddenByDefault) {
+  TempDir dir;
+  std::filesystem::create_directory(dir.path() + "/.ssh");
+  dir.Write(".ssh/id_ed25519", "PRIVATE\n");
+  dir.Write(".netrc", "password\n");
+  const auto home = [&] { setenv("HOME", dir.path().c_str(), 1); };
+  EXPECT_EQ(Output("ls -A ~/.ssh; cat ~/.netrc", {}, home), "");
+  EXPECT_EQ(Output("cat ~/.ssh/id_ed25519", {"--no-default-hide"}, home), "PRIVATE\n");
+}
+
+TEST(DoTest, TmpAndRunStartEmptyAndProcIsTheSandboxes) {
+  EXPECT_EQ(Output("ls -A /tmp /run | grep -v : | tr -d '\\n'", {"--cwd", "/"}), "");
+  EXPECT_EQ(Output("echo x > /tmp/f && cat /tmp/f"), "x\n");
+  const std::string pids = Output("ls /proc | grep -c '^[0-9]'");
+  EXPECT_LE(atoi(pids.c_str()), 4);
+}
+
+TEST(DoTest, UserAndHostnameCanBeChosen) {
+  EXPECT_EQ(Output("id -u; id -g", {"--user", "1234:1235"}), "1234\n1235\n");
+  EXPECT_EQ(Output("id -un", {"--user", "nobody"}), "nobody\n");
+  EXPECT_EQ(Output("uname -n", {"--hostname", "box"}), "box\n");
+  EXPECT_EQ(Output("id -u"), std::to_string(geteuid()) + "\n");
+}
+
+TEST(DoTest, RootfsIsTheRoot) {
+  TempDir dir;
+  std::filesystem::create_directories(dir.path() + "/bin");
+  ASSERT_TRUE(std::filesystem::exists("/bin/busybox")) << "package busybox-static";
+  std::filesystem::copy_file("/bin/busybox", dir.path() + "/bin/busybox");
+  MoatProcess moat = Start({"/bin/busybox", "ls", "/"}, {"--rootfs", dir.path()});
+  EXPECT_EQ(moat.Wait(), 0) << moat.err();
+  EXPECT_THAT(moat.out(), HasSubstr("bin\n"));
+  EXPECT_THAT(moat.out(), Not(HasSubstr("home")));
+}
+
+TEST(DoTest, UmaskAndLimitsAreInherited) {
+  EXPECT_EQ(Output("umask; ulimit -n; ulimit -c", {},
+                   [] {
+                     umask(027);
+                     const rlimit files{123, 200}, core{0, 0};
+                     setrlimit(RLIMIT_NOFILE, &files);
+                     setrlimit(RLIMIT_CORE, &core);
+                   }),
+            "0027\n123\n0\n");
+}
+
+TEST(DoTest, SignalsReachTheCommand) {
+  for (const char* name : {"TERM", "HUP", "INT", "USR1"}) {
+    MoatProcess moat =
+        Shell(std::string("trap 'echo got; exit 3' ") + name + "; echo ready; while :; do sleep 0.05; done");
+    ASSERT_TRUE(moat.OutputContains("ready")) << moat.err();
+    const int signo = name == std::string("TERM")  ? SIGTERM
+                      : name == std::string("HUP") ? SIGHUP
+                      : name == std::string("INT") ? SIGINT
+                                                   : SIGUSR1;
+    kill(moat.pid(), signo);
+    EXPECT_EQ(moat.Wait(), 3) << name;
+    EXPECT_EQ(moat.out(), "ready\ngot\n") << name;
+  }
+}
+
+TEST(DoTest, UnhandledSignalEndsTheCommand) {
+  MoatProcess moat = Shell("echo ready; exec sleep 60");
+  ASSERT_TRUE(moat.OutputContains("ready"));
+  kill(moat.pid(), SIGTERM);
+  EXPECT_EQ(moat.Wait(), 128 + SIGTERM);
+}
+
+TEST(DoTest, TimeoutEndsTheCommand) {
+  EXPECT_EQ(Start({"sleep", "60"}, {"--timeout", "0.3"}).Wait(), 124);
+  EXPECT_EQ(Shell("trap '' TERM; while :; do :; done", {"--timeout", "0.3"}).Wait(), 124);
+}
+
+TEST(DoTest, BackgroundProcessesEndWithTheCommand) {
+  MoatProcess moat = Shell("sleep 60 & sleep 61 & exit 0");
+  EXPECT_EQ(moat.Wait(), 0);
+}
+
+// Kills one process of a busy sandbox: nothing of it may stay.
+void ExpectNothingLeftAfterKilling(const std::string& victim) {
+  MoatProcess moat = Shell("sleep 60 & while :; do :; done & echo ready; sleep 60");
+  ASSERT_TRUE(moat.OutputContains("ready")) << moat.err();
+  const std::vector<HostProcess> all = DescendantsOf(moat.pid());
+  ASSERT_GE(all.size(), 4u) << "sentry, gofer and stubs";
+  const pid_t pid = victim == "moat" ? moat.pid() : DescendantNamed(moat.pid(), victim).pid;
+  ASSERT_GT(pid, 0);
+  ASSERT_EQ(kill(pid, SIGKILL), 0);
+  EXPECT_EQ(moat.Wait(), victim == "moat" ? -SIGKILL : 125);
+  EXPECT_TRUE(AllGone(all));
+}
+
+TEST(DoTest, KillingMoatLeavesNothing) { ExpectNothingLeftAfterKilling("moat"); }
+TEST(DoTest, KillingTheSentryLeavesNothing) { ExpectNothingLeftAfterKilling("moat-sentry"); }
+TEST(DoTest, KillingTheGoferLeavesNothing) { ExpectNothingLeftAfterKilling("moat-gofer"); }
+
+TEST(DoTest, KillingAStubEndsOnlyItsProcess) {
+  MoatProcess moat = Shell("(while :; do :; done) & echo ready; wait $!; echo $?");
+  ASSERT_TRUE(moat.OutputContains("ready"));
+  // The busy one.
+  HostProcess busy;
+  ASSERT_TRUE(Eventually([&] {
+    for (const HostProcess& process : DescendantsOf(moat.pid())) {
+      const std::string name = process.Name();
+      if (name != "moat-sentry" && name != "moat-gofer" && ProcessState(process.pid) == 'R') busy = process;
+    }
+    return busy.pid != 0;
+  }));
+  kill(busy.pid, SIGKILL);
+  EXPECT_EQ(moat.Wait(), 0) << moat.err();
+  EXPECT_EQ(moat.out(), "ready\n137\n");
+}
+
+TEST(DoTest, NothingIsLeftAfterAnOrdinaryEnd) {
+  MoatProcess moat = Shell("sleep 60 & echo ready; sleep 0.3");
+  ASSERT_TRUE(moat.OutputContains("ready"));
+  const std::vector<HostProcess> all = DescendantsOf(moat.pid());
+  EXPECT_EQ(moat.Wait(), 0);
+  for (const HostProcess& process : all) EXPECT_FALSE(process.Alive()) << process.Name();
+}
+
+TEST(DoTest, InheritedDescriptorsDoNotReachTheCommand) {
+  const std::string fds =
+      Output("ls /proc/self/fd | tr '\\n' ' '", {}, [] { dup2(open("/etc/passwd", O_RDONLY), 9); });
+  EXPECT_THAT(fds, testing::MatchesRegex("0 1 2 3 ?")) << "3 is ls's own";
+}
+
+TEST(DoTest, NohupIsHonoured) {
+  MoatProcess moat = Shell("echo ready; kill -HUP $$; echo alive", {}, [] { signal(SIGHUP, SIG_IGN); });
+  EXPECT_EQ(moat.Wait(), 0);
+  EXPECT_EQ(moat.out(), "ready\nalive\n");
+}
+
+TEST(DoTest, ManySandboxesRunAtOnce) {
+  std::vector<std::unique_ptr<MoatProcess>> all;
+  for (int i = 0; i < 10; ++i) {
+    all.push_back(std::make_unique<MoatProcess>(
+        Programs() + "/moat",
+        std::vector<std::string>{"do", "--", "/bin/sh", "-c", "echo $$; exit " + std::to_string(i)}));
+  }
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(all[i]->Wait(), i) << all[i]->err();
+    EXPECT_THAT(all[i]->out(), testing::MatchesRegex("[0-9]+\n"));
+  }
+}
+
+TEST(DoTest, StraceShowsCalls) {
+  TempDir dir;
+  const std::string file = dir.path() + "/trace";
+  MoatProcess moat = Shell("echo hi", {"--strace=" + file});
+  EXPECT_EQ(moat.Wait(), 0) << moat.err();
+  EXPECT_EQ(moat.out(), "hi\n");
+  EXPECT_THAT(Slurp(file), HasSubstr("execve"));
+  EXPECT_THAT(Slurp(file), HasSubstr("write(1, \"hi"));
+}
+
+class OrdinaryUserTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "the other tests run as an ordinary user already";
+    programs_ = std::make_unique<ProgramCopy>(Programs());
+  }
+  MoatProcess Run(const std::string& script, std::vector<std::string> flags = {}) {
+    std::vector<std::string> args = {"do"};
+    args.insert(args.end(), flags.begin(), flags.end());
+    args.insert(args.end(), {"--", "/bin/sh", "-c", script});
+    return MoatProcess(programs_->moat(), args, [] {
+      (void)!chdir("/");
+      BecomeOrdinaryUser();
+    });
+  }
+  std::unique_ptr<ProgramCopy> programs_;
+};
+
+TEST_F(OrdinaryUserTest, CommandsRun) {
+  MoatProcess moat = Run("id -u; cat /etc/hostname >/dev/null && echo read; exit 5");
+  EXPECT_EQ(moat.Wait(), 5) << moat.err();
+  EXPECT_EQ(moat.out(), "65533\nread\n");
+}
+
+TEST_F(OrdinaryUserTest, OwnFilesCanBeWrittenBelowRwAndOthersNot) {
+  TempDir dir;
+  ASSERT_EQ(chown(dir.path().c_str(), 65533, 65533), 0);
+  TempDir roots;
+  chmod(roots.path().c_str(), 0755);
+  MoatProcess moat = Run("echo x > " + dir.path() + "/f && stat -c %u " + dir.path() +
+                             "/f; echo y 2>/dev/null > " + roots.path() + "/f || echo refused",
+                         {"--rw", dir.path(), "--rw", roots.path()});
+  EXPECT_EQ(moat.Wait(), 0) << moat.err();
+  EXPECT_EQ(moat.out(), "65533\nrefused\n");
+  EXPECT_EQ(dir.Read("f"), "x\n");
+  EXPECT_FALSE(std::filesystem::exists(roots.path() + "/f"));
+}
+
+TEST_F(OrdinaryUserTest, RootOfTheSandboxIsNotRootOfTheHost) {
+  MoatProcess moat = Run("exit 7", {"--user", "0"});
+  EXPECT_EQ(moat.Wait(), 7) << moat.err();
+  MoatProcess shadow = Run("cat /etc/shadow 2>/dev/null | wc -c", {"--user", "0", "--no-default-hide"});
+  EXPECT_EQ(shadow.Wait(), 0) << shadow.err();
+  EXPECT_EQ(shadow.out(), "0\n");
+}
+
+}  // namespace
+}  // namespace moat::test

@@ -171,6 +171,8 @@ class Task final : public RefCounted {
   uint64_t cpu_mask = ~0ull;
   int nice = 0, policy = 0, rt_priority = 0;
   uint32_t personality = 0;
+  int numa_policy = 0;       // set_mempolicy(2): MPOL_* with its mode flags
+  uint64_t numa_nodes = 0;   // of numa_policy
   int64_t start_time_ns = 0;
   std::atomic<uint64_t> voluntary_switches{0};
 

@@ -87,6 +87,8 @@ struct TaskCloner {
     child->timer_slack_ns = parent.timer_slack_ns;
     child->cpu_mask = parent.cpu_mask;
     child->nice = parent.nice;
+    child->numa_policy = parent.numa_policy;
+    child->numa_nodes = parent.numa_nodes;
     child->policy = parent.policy;
     child->rt_priority = parent.rt_priority;
     child->personality = parent.personality;

@@ -95,6 +95,8 @@ class MemoryManager final : public RefCounted, public UserMemory {
   void ForEachVma(const std::function<void(const Vma&)>& visit);
   // The mapping that holds `addr`, or none.
   bool FindVma(UserAddr addr, Vma* out);
+  // Whether the page at `page` (aligned) is in memory: mincore(2).
+  bool IsResident(UserAddr page);
   // A page fault that the guest took at `addr`: true if the book can explain it away (a stack that grew) and the instruction
   // should run again.
   bool HandleFault(UserAddr addr);

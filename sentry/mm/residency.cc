@@ -11,6 +11,12 @@ namespace {
 constexpr size_t kChunkPages = 4096;
 }  // namespace
 
+bool MemoryManager::IsResident(UserAddr page) {
+  TaskMutexLock lock(mmap_lock_);
+  uint8_t byte = 0;
+  return space_->Residency(page, std::span(&byte, 1)).ok() && (byte & abi::kMINCORE_RESIDENT);
+}
+
 ErrorOr<void> MemoryManager::Mincore(UserAddr addr, uint64_t length, UserAddr vec) {
   if (!mm::Aligned(addr)) return kEINVAL;
   if (addr > info_.task_size || length > info_.task_size - addr) return kENOMEM;

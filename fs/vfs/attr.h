@@ -27,6 +27,7 @@ struct Attr {
 
 // As struct iattr: what to change. The vfs has checked permissions and prepared set-id bits; times are concrete values.
 struct SetAttr {
+  // kCtime: stamp the change time with the current time. Set in all but the access time updates of reads.
   enum : uint32_t { kMode = 1, kUid = 2, kGid = 4, kSize = 8, kAtime = 16, kMtime = 32, kCtime = 64 };
   uint32_t mask = 0;
   uint32_t mode = 0;  // permission bits only

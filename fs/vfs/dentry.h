@@ -45,6 +45,7 @@ class Dentry final : public RefCounted {
  private:
   friend class DentryCache;
   friend class MountTable;
+  friend struct MountTree;
   Dentry() = default;
   ~Dentry() override;
   // Removes it from its parent's children and hands out the reference to the parent.

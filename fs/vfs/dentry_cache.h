@@ -16,6 +16,8 @@ class DentryCache {
  public:
   // The cached child, or null. May be negative. Takes no sleeping lock.
   static Ref<Dentry> Find(Dentry& dir, std::string_view name);
+  // As Find, but null if the file system wants to be asked again.
+  static Ref<Dentry> FindValid(Dentry& dir, std::string_view name);
   // The child, asking the file system (which may park) if it is not cached or no longer valid. A missing name gives a
   // negative dentry, not kENOENT. The first form takes the directory's lock when it asks.
   static ErrorOr<Ref<Dentry>> Lookup(Dentry& dir, std::string_view name);
@@ -36,6 +38,17 @@ class DentryCache {
   // Forgets every dentry that nobody uses.
   static void Shrink();
   static size_t size();
+
+ private:
+  struct Lru;
+  static Lru& lru();
+  static void Admit(Ref<Dentry> dentry);
+  static void Evict(Dentry& dentry);
+  static void EvictChildren(Dentry& dir);
+  static Ref<Dentry> NewChild(Dentry& dir, std::string_view name, Ref<Inode> inode);
+  static void Insert(Dentry& dir, Dentry& child);
+  static void Leave(Dentry& child);
+  static bool Valid(Dentry& dir, Dentry& child, std::string_view name);
 };
 
 }  // namespace moat

@@ -33,6 +33,9 @@ class Inode;
 class InotifyMarks;
 struct Path;
 
+// A device number (0:N) that nothing else has, in st_dev's encoding: for file systems that show several devices.
+uint64_t NewAnonymousDevice();
+
 class FileSystem : public RefCounted {
  public:
   virtual std::string_view type() const = 0;  // "tmpfs", as in /proc/mounts
@@ -43,6 +46,9 @@ class FileSystem : public RefCounted {
   // Options for /proc/mounts, without ro/rw ("size=64k,mode=755").
   virtual std::string ShowOptions() { return {}; }
 
+  // The last Mount of it is gone: lets go of the root, which would otherwise keep the file system (an Inode holds it).
+  virtual void Unmounted() {}
+
   uint64_t dev() const { return dev_; }  // st_dev, unique per instance
   TaskMutex& rename_lock() { return rename_lock_; }
 
@@ -51,7 +57,9 @@ class FileSystem : public RefCounted {
   uint64_t dev_;
 
  private:
+  friend class Mount;
   TaskMutex rename_lock_{LockRank::kRename};
+  std::atomic<int> mount_count_{0};
 };
 
 // Owner and permission bits of a new inode; umask and set-gid inheritance are already applied.
@@ -109,6 +117,8 @@ class Inode : public RefCounted {
   virtual void WalkAhead(const std::vector<std::string_view>& names) {}
   // False if a dentry cached for `name` -> this inode must be looked up again (host-backed files may change).
   virtual bool StillValid(std::string_view name) { return true; }
+  // True if access times are kept here and the vfs is to update them when files are read (false: a host does that).
+  virtual bool KeepsAtime() { return false; }
   // True if a system.posix_acl_access attribute may exist: only then do permission checks ask for it.
   virtual bool MayHaveAcl() { return false; }
   // True if a failed lookup of `name` in this directory may be cached.
@@ -119,6 +129,7 @@ class Inode : public RefCounted {
   TaskMutex& lock() { return lock_; }
   // Record locks, flocks and leases on this inode; made on first use.
   FileLocks& locks();
+  FileLocks* locks_or_null() const { return locks_.load(std::memory_order_acquire); }
   // inotify marks, or null if nobody ever watched it.
   InotifyMarks* marks() const { return marks_.load(std::memory_order_acquire); }
   InotifyMarks& EnsureMarks();

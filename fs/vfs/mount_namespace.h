@@ -4,6 +4,7 @@
 // mount holds its parent and mount point.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -62,9 +63,8 @@ class MountNamespace final : public RefCounted {
   ~MountNamespace() override;
 
  private:
+  friend struct MountTree;
   MountNamespace() = default;
-  template <class T, class... A> friend Ref<T> MakeRef(A&&...);
-  bool Owns(const Mount& mount) const;
 
   Ref<Mount> root_mount_;  // guarded by the table's lock, as mounts_
   size_t mounts_ = 0;

@@ -12,18 +12,6 @@ namespace moat {
 
 enum May : int { kMayExec = 1, kMayWrite = 2, kMayRead = 4 };
 
-// The capabilities that files care about (capabilities(7)).
-enum FileCapability : int {
-  kCapChown = 0,
-  kCapDacOverride = 1,
-  kCapDacReadSearch = 2,
-  kCapFowner = 3,
-  kCapFsetid = 4,
-  kCapSysAdmin = 21,
-  kCapMknod = 27,
-  kCapSetfcap = 31,
-};
-
 // kEACCES unless `creds` may do `may` (kMay*, or'ed) to the inode.
 ErrorOr<void> InodePermission(const Credentials& creds, Inode& inode, int may);
 // As above for callers that have the attributes.

@@ -1,0 +1,53 @@
+#include "fs/vfs/file_description.h"
+
+#include "abi/fcntl.h"
+#include "abi/inotify.h"
+#include "fs/vfs/file_lock.h"
+#include "fs/vfs/inotify.h"
+
+namespace moat {
+
+FileDescription::~FileDescription() {
+  if (FileLocks* locks = inode().locks_or_null()) locks->ReleaseOwner(this);
+  if (announced_) NotifyFile(path_, writable() ? abi::kIN_CLOSE_WRITE : abi::kIN_CLOSE_NOWRITE);
+  if (holds_write_access_) inode().PutWriteAccess();
+}
+
+Inode& FileDescription::inode() const { return *path_.dentry->inode(); }
+
+bool FileDescription::readable() const {
+  uint32_t access = flags() & abi::kO_ACCMODE;
+  return !is_path_only() && (access == abi::kO_RDONLY || access == abi::kO_RDWR);
+}
+
+bool FileDescription::writable() const {
+  uint32_t access = flags() & abi::kO_ACCMODE;
+  return !is_path_only() && (access == abi::kO_WRONLY || access == abi::kO_RDWR);
+}
+
+bool FileDescription::is_path_only() const { return flags() & abi::kO_PATH; }
+
+ErrorOr<void> FileDescription::SetFlags(uint32_t flags) {
+  uint32_t old = flags_.load(std::memory_order_relaxed);
+  flags_.store((old & ~abi::kSETFL_MASK) | (flags & abi::kSETFL_MASK), std::memory_order_relaxed);
+  return {};
+}
+
+ErrorOr<int64_t> FileDescription::SeekFrom(int64_t offset, int whence) {
+  int64_t size = static_cast<int64_t>(TRY(inode().GetAttr()).size);
+  switch (whence) {
+    case abi::kSEEK_END: {
+      int64_t to;
+      if (__builtin_add_overflow(size, offset, &to)) return kEOVERFLOW;
+      if (to < 0) return kEINVAL;
+      return to;
+    }
+    case abi::kSEEK_DATA:
+    case abi::kSEEK_HOLE:
+      if (offset < 0 || offset >= size) return kENXIO;
+      return whence == abi::kSEEK_DATA ? offset : size;
+    default: return kEINVAL;
+  }
+}
+
+}  // namespace moat

@@ -141,8 +141,8 @@ bool Mapped(MemoryManager& mm, UserAddr addr) { return mm.FindVma(addr, nullptr)
 // Where a page is: node 0, or -errno.
 int PageNode(MemoryManager& mm, UserAddr addr) {
   Vma v;
-  if (!mm.FindVma(addr, &v)) return -kEFAULT.value;
-  return mm.IsResident(addr & ~kInPage) ? 0 : -kENOENT.value;
+  if (!mm.FindVma(addr, &v)) return static_cast<int>(ToSyscallReturn(kEFAULT));
+  return mm.IsResident(addr & ~kInPage) ? 0 : static_cast<int>(ToSyscallReturn(kENOENT));
 }
 
 }  // namespace

@@ -28,7 +28,7 @@ bool Has(std::span<const uint64_t> mask, int cpu) {
 
 }  // namespace
 
-Pinner::Pinner() : timer_([this] { Tick(); }) {
+Pinner::Pinner(int zygote_tid) : zygote_tid_(zygote_tid), timer_([this] { Tick(); }) {
   if (!host::SchedGetaffinity(0, allowed_).ok()) std::fill(std::begin(allowed_), std::end(allowed_), ~uint64_t{0});
 }
 
@@ -53,9 +53,15 @@ void Pinner::OnClone(const Placement& parent, Placement& child, int64_t now_ns) 
   pinned_.push_back(&child);
 }
 
-void Pinner::PinAtStart(Placement& p, int64_t now_ns) {
+void Pinner::BeforeSpawn() {
+  if (tracer_cpu_ < 0) PinTracer();
+}
+
+void Pinner::OnSpawn(Placement& p, int64_t now_ns) {
   p.last_call_ns = now_ns;
-  Pin(p);
+  if (tracer_cpu_ < 0) return;
+  p.pinned = true;
+  pinned_.push_back(&p);
 }
 
 void Pinner::SetMask(Placement& p, uint64_t mask) {
@@ -83,7 +89,9 @@ void Pinner::PinTracer() {
   if (cpu >= 1024 || !Has(allowed_, cpu)) return;
   uint64_t mask[16] = {};
   mask[cpu / 64] = uint64_t{1} << (cpu % 64);
-  if (host::SchedSetaffinity(0, mask).ok()) tracer_cpu_ = cpu;
+  if (!host::SchedSetaffinity(0, mask).ok()) return;
+  tracer_cpu_ = cpu;
+  (void)host::SchedSetaffinity(zygote_tid_, mask);
 }
 
 void Pinner::ApplyMask(const Placement& p) {
@@ -102,6 +110,7 @@ void Pinner::Drop(Placement& p) {
   p.quick_calls = 0;
   if (!pinned_.empty() || tracer_cpu_ < 0) return;
   (void)host::SchedSetaffinity(0, allowed_);
+  (void)host::SchedSetaffinity(zygote_tid_, allowed_);
   tracer_cpu_ = -1;
 }
 

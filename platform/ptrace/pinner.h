@@ -21,7 +21,8 @@ struct Placement {
 
 class Pinner {
  public:
-  Pinner();
+  // The zygote goes with the tracer: its clones start where they are needed.
+  explicit Pinner(int zygote_tid);
 
   void OnTrap(Placement& p, int64_t now_ns);
   void OnResume(Placement& p) {
@@ -30,8 +31,9 @@ class Pinner {
   }
   // A new thread cloned by `parent` inherits its CPUs; it counts as chatty until it shows otherwise.
   void OnClone(const Placement& parent, Placement& child, int64_t now_ns);
-  // A fresh address space: starting programs make many calls.
-  void PinAtStart(Placement& p, int64_t now_ns);
+  // Before and after the zygote's clone of a fresh address space: starting programs make many calls.
+  void BeforeSpawn();
+  void OnSpawn(Placement& p, int64_t now_ns);
   void SetMask(Placement& p, uint64_t mask);
   void Forget(Placement& p);
 
@@ -47,6 +49,7 @@ class Pinner {
   std::vector<Placement*> pinned_;
   uint64_t allowed_[16] = {};  // the sentry's own CPUs at start
   int tracer_cpu_ = -1;        // -1: not pinned itself
+  const int zygote_tid_;
   bool ticking_ = false;
   Timer timer_;
 };

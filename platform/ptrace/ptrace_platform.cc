@@ -59,12 +59,12 @@ bool FaultWrote(HostThread& thread, const Trap& fault) {
 
 }  // namespace
 
-ErrorOr<void> PtracePlatform::Create() {
+ErrorOr<void> PtracePlatform::Create(bool isolate_branches) {
   TRY(tracer_.Create());
   tracer_pid_ = host::Getpid();
   tracer_tid_ = host::Gettid();
   stack_hard_limit_ = TRY(host::PrlimitGet(0, abi::kRLIMIT_STACK)).hard;
-  Zygote zygote = TRY(StartZygote());
+  Zygote zygote = TRY(StartZygote(isolate_branches));
   tracer_.set_layout(zygote.layout);
   socket_ = std::move(zygote.socket);
   stub_end_ = std::move(zygote.stub_end);
@@ -74,7 +74,7 @@ ErrorOr<void> PtracePlatform::Create() {
   info_.mmap_min = kMmapMin;
   TRY(EmptyZygote());
   TRY(SetFreshXState());
-  pinner_ = std::make_unique<Pinner>();
+  pinner_ = std::make_unique<Pinner>(zygote_->tid());
   Executor::Get().SetKick(&PtracePlatform::Kick, this);
   return {};
 }
@@ -126,13 +126,14 @@ ErrorOr<void> PtracePlatform::SetFreshXState() {
 }
 
 ErrorOr<AddressSpace::Forked> PtracePlatform::NewAddressSpace() {
+  pinner_->BeforeSpawn();
   int pid = TRY(zygote_->Clone(kForkFlags));
   std::unique_ptr<HostThread> host = Adopt(pid, pid);
   HostThread& leader = *host;
   leader.SetRegs(zygote_->Regs());
   auto space = std::make_unique<PtraceAddressSpace>(*this, std::move(host));
   auto thread = std::make_unique<PtraceThread>(*this, *space, leader);
-  pinner_->PinAtStart(thread->placement(), host::NowMonotonicNs());
+  pinner_->OnSpawn(thread->placement(), host::NowMonotonicNs());
   return AddressSpace::Forked{std::move(space), std::move(thread)};
 }
 
@@ -327,9 +328,9 @@ void PtracePlatform::Deliver(PtraceThread& thread, Trap trap) {
 
 namespace moat {
 
-ErrorOr<std::unique_ptr<Platform>> NewPtracePlatform() {
+ErrorOr<std::unique_ptr<Platform>> NewPtracePlatform(bool isolate_branches) {
   auto platform = std::make_unique<ptrace::PtracePlatform>();
-  TRY(platform->Create());
+  TRY(platform->Create(isolate_branches));
   return std::unique_ptr<Platform>(std::move(platform));
 }
 

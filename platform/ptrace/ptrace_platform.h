@@ -21,7 +21,7 @@ class PtracePlatform final : public Platform {
   PtracePlatform() = default;
   ~PtracePlatform() override;
   // Starts the zygote. The calling thread becomes the tracer.
-  ErrorOr<void> Create();
+  ErrorOr<void> Create(bool isolate_branches);
 
   const PlatformInfo& info() const override { return info_; }
   void Run(TrapSink& sink) override;

@@ -65,7 +65,7 @@ ErrorOr<void> ResetSignals() {
 }
 
 // The child has a copy of the sentry's memory but will run none of it: what it must not have goes here.
-ErrorOr<uint64_t> BecomeStub(int socket) {
+ErrorOr<uint64_t> BecomeStub(int socket, bool isolate_branches) {
   TRY(host::Prctl(abi::kPR_SET_DUMPABLE, 1));  // or the sentry, which is not, could not trace it
   TRY(host::Prctl(abi::kPR_SET_NO_NEW_PRIVS, 1));
   TRY(host::Setsid());
@@ -77,12 +77,14 @@ ErrorOr<uint64_t> BecomeStub(int socket) {
   TRY(host::PrlimitSet(0, kRlimitNofile, {kStubFds, kStubFds}));
   // Not on every CPU, and an outer sandbox may have decided already.
   (void)host::Prctl(abi::kPR_SET_SPECULATION_CTRL, abi::kPR_SPEC_STORE_BYPASS, abi::kPR_SPEC_FORCE_DISABLE);
-  (void)host::Prctl(abi::kPR_SET_SPECULATION_CTRL, abi::kPR_SPEC_INDIRECT_BRANCH, abi::kPR_SPEC_FORCE_DISABLE);
+  if (isolate_branches) {
+    (void)host::Prctl(abi::kPR_SET_SPECULATION_CTRL, abi::kPR_SPEC_INDIRECT_BRANCH, abi::kPR_SPEC_FORCE_DISABLE);
+  }
   return MapStubPages();
 }
 
-[[noreturn]] void ZygoteMain(int socket) {
-  ErrorOr<uint64_t> text = BecomeStub(socket);
+[[noreturn]] void ZygoteMain(int socket, bool isolate_branches) {
+  ErrorOr<uint64_t> text = BecomeStub(socket, isolate_branches);
   Report report{text.error(), text.ok() ? *text : 0};
   (void)host::Write(0, &report, sizeof report);
   char go;
@@ -117,13 +119,13 @@ ErrorOr<void> Seize(Zygote& zygote) {
 
 }  // namespace
 
-ErrorOr<Zygote> StartZygote() {
+ErrorOr<Zygote> StartZygote(bool isolate_branches) {
   Zygote zygote;
   host::SocketPair pair = TRY(host::Socketpair(abi::kAF_UNIX, abi::kSOCK_SEQPACKET | abi::kSOCK_CLOEXEC, 0));
   zygote.socket = std::move(pair.first);
   zygote.stub_end = std::move(pair.second);
   zygote.pid = TRY(host::Fork(0));
-  if (zygote.pid == 0) ZygoteMain(zygote.stub_end.get());
+  if (zygote.pid == 0) ZygoteMain(zygote.stub_end.get(), isolate_branches);
   ErrorOr<void> ready = Seize(zygote);
   if (ready.ok()) return zygote;
   LOG(kError, "ptrace: the zygote did not start: errno %d", static_cast<int>(ready.error()));

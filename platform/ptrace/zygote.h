@@ -15,6 +15,7 @@ struct Zygote {
 };
 
 // Clones the zygote. Call before threads exist. The caller's thread becomes its tracer.
-ErrorOr<Zygote> StartZygote();
+// `isolate_branches`: see NewPtracePlatform.
+ErrorOr<Zygote> StartZygote(bool isolate_branches);
 
 }  // namespace moat::ptrace

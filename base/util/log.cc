@@ -32,7 +32,7 @@ void LogLine(LogLevel level, const char* format, ...) {
   int m = vsnprintf(line + n, sizeof line - n - 1, format, args);
   va_end(args);
   size_t length = static_cast<size_t>(n) + (m < 0 ? 0 : static_cast<size_t>(m));
-  if (length > sizeof line - 1) length = sizeof line - 1;
+  if (length > sizeof line - 2) length = sizeof line - 2;  // cut: vsnprintf ended it with a NUL
   line[length++] = '\n';
   (void)host::Write(g_log_fd, line, length);
 }

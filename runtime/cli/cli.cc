@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/sandbox/launch.h"
 #include "runtime/util/failure.h"
 
 namespace moat {
@@ -41,11 +42,11 @@ void AddFileFlags(CLI::App& app, DoOptions& o) {
       ->type_name("DIR")
       ->group(group)
       ->capture_default_str();
-  app.add_option("--rw", o.read_write, "Show PATH of the host and let writes reach it")
+  app.add_option("--rw", o.read_write, "Show the directory PATH of the host and let writes reach it")
       ->type_name("PATH[:INSIDE]")
       ->allow_extra_args(false)
       ->group(group);
-  app.add_option("--ro", o.read_only, "Show PATH of the host, read-only")
+  app.add_option("--ro", o.read_only, "Show the directory PATH of the host, read-only")
       ->type_name("PATH[:INSIDE]")
       ->allow_extra_args(false)
       ->group(group);
@@ -102,6 +103,10 @@ void AddSandboxFlags(CLI::App& app, DoOptions& o, std::string& strace) {
   app.add_flag("--debug", o.debug, "Log much more")->group(group);
 }
 
+std::string Version() {
+  return std::string("moat ") + MOAT_VERSION + (kEmptyRoot ? "" : " (unsafe: built for sanitizers)");
+}
+
 // Arguments up to a `--`, and what follows it.
 struct SplitArgs {
   std::vector<std::string> flags;
@@ -132,7 +137,7 @@ std::vector<std::string> JoinCommand(const std::vector<std::string>& before,
 int Parse(int argc, char** argv, char** envp) {
   CLI::App app("Runs programs in a sandbox: an application kernel of our own answers their system calls.",
                "moat");
-  app.set_version_flag("--version", std::string("moat ") + MOAT_VERSION);
+  app.set_version_flag("--version", Version());
   app.require_subcommand(1);
   DoOptions options;
   std::string strace;

@@ -24,8 +24,8 @@ struct Caller {
   std::string home;  // $HOME if absolute, else empty
   std::vector<std::string> env;
 
-  // Root that can give the sandbox an unprivileged host user and the gofer its namespaces. Root of a user namespace
-  // without such a user (a rootless container) is treated as an ordinary user.
+  // Root that can give the sandbox an unprivileged host user and the gofer its namespaces. Root of a user
+  // namespace without such a user (a rootless container) is treated as an ordinary user.
   bool privileged = false;
 };
 

@@ -82,7 +82,8 @@ ChildSpec SentrySpec(const Resources& r, const Caller& caller, const LaunchFiles
   if (files.strace >= 0) spec.fds.push_back({files.strace, kFdStrace});
   spec.clone_flags = abi::kCLONE_NEWUSER | abi::kCLONE_NEWPID | abi::kCLONE_NEWNS | abi::kCLONE_NEWNET |
                      abi::kCLONE_NEWIPC | abi::kCLONE_NEWUTS | abi::kCLONE_NEWCGROUP;
-  spec.as_namespace_root = spec.private_mounts = spec.empty_root = true;
+  spec.as_namespace_root = spec.private_mounts = true;
+  spec.empty_root = kEmptyRoot;
   return spec;
 }
 

@@ -7,6 +7,13 @@
 
 namespace moat {
 
+// False only in builds for sanitizers, which are no sandboxes.
+#ifdef MOAT_UNSAFE_KEEP_ROOT
+inline constexpr bool kEmptyRoot = false;
+#else
+inline constexpr bool kEmptyRoot = true;
+#endif
+
 struct Sandbox {
   int sentry_pid = -1;  // children of ours, to be reaped by us
   int gofer_pid = -1;

@@ -107,6 +107,7 @@ class MountPlanner {
   PathPair Parse(const std::string& spec) const {
     const size_t colon = spec.find(':');
     const std::string host = Canonical(Guest(spec.substr(0, colon)));
+    if (!IsDirectory(host)) throw Failure(host + ": not a directory");  // the gofer serves directories
     if (colon == spec.npos) return {host, root_ == "/" ? host : Guest(spec)};
     const std::string guest = spec.substr(colon + 1);
     if (!guest.starts_with('/')) throw Failure(spec + ": the path inside the sandbox must be absolute");

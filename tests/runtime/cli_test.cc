@@ -67,6 +67,7 @@ TEST(CliTest, MissingPathsAreRefusedByName) {
   ExpectRefused({"do", "--rootfs", "/dev/null", "--", "exit", "0"}, "not a directory");
   ExpectRefused({"do", "--rw", "/no/such/dir", "--", "exit", "0"}, "/no/such/dir");
   ExpectRefused({"do", "--ro", "/no/such/dir", "--", "exit", "0"}, "/no/such/dir");
+  ExpectRefused({"do", "--ro", "/etc/passwd", "--", "exit", "0"}, "not a directory");
   ExpectRefused({"do", "--hide", "/no/such/dir", "--", "exit", "0"}, "/no/such/dir");
   ExpectRefused({"do", "--log", "/no/such/dir/log", "--", "exit", "0"}, "/no/such/dir/log");
 }

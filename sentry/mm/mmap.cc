@@ -2,15 +2,13 @@
 #include <algorithm>
 
 #include "abi/mman.h"
+#include "fs/tmpfs/memfd.h"
 #include "fs/vfs/inode.h"
 #include "fs/vfs/mount.h"
 #include "sentry/mm/memory_manager.h"
 #include "sentry/mm/mm_internal.h"
 
 namespace moat {
-
-// fs/tmpfs: a nameless file of zeroes, as mmap(MAP_SHARED | MAP_ANONYMOUS) makes one.
-Ref<FileDescription> MakeSharedAnonymous(uint64_t size);
 
 using mm::kMaxMapCount;
 using mm::kPage;
@@ -86,7 +84,7 @@ ErrorOr<void> MemoryManager::PlanAnonymous(const MmapArgs& args, Plan& plan) {
   if (type == abi::kMAP_PRIVATE) return {};
   if (type != abi::kMAP_SHARED || plan.vma.grows_down) return kEINVAL;
   plan.vma.shared = true;
-  plan.vma.file = MakeSharedAnonymous(plan.length);
+  plan.vma.file = TRY(MakeSharedAnonymous(plan.length));
   plan.backing = TRY(plan.vma.file->Map(0, plan.length, true));
   return {};
 }

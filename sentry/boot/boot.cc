@@ -1,0 +1,173 @@
+#include "sentry/boot/boot.h"
+
+#include <cstdlib>
+#include <string>
+
+#include "abi/capability.h"
+#include "abi/stat.h"
+#include "abi/wait.h"
+#include "base/fiber/executor.h"
+#include "base/fiber/host_watch.h"
+#include "base/fiber/offload.h"
+#include "base/host/file.h"
+#include "base/host/process.h"
+#include "base/host/time.h"
+#include "base/util/log.h"
+#include "fs/hostfd/host_file.h"
+#include "fs/vfs/fd_table.h"
+#include "sentry/boot/command.h"
+#include "sentry/boot/config.h"
+#include "sentry/boot/control_channel.h"
+#include "sentry/boot/lockdown.h"
+#include "sentry/boot/mounts.h"
+#include "sentry/kernel/init.h"
+#include "sentry/kernel/kernel.h"
+#include "sentry/syscalls/strace.h"
+
+namespace moat {
+
+namespace {
+
+constexpr int kExitSandboxFailed = 125;
+constexpr int kOffloadThreads = 2;
+
+ErrorOr<SandboxConfig> ReadConfig() {
+  abi::Stat stat = TRY(host::Fstat(kFdConfig));
+  if (stat.st_size < 0 || static_cast<uint64_t>(stat.st_size) > kMaxConfigBytes) return kEINVAL;
+  std::string bytes(static_cast<size_t>(stat.st_size), '\0');
+  if (TRY(host::Pread(kFdConfig, bytes.data(), bytes.size(), 0)) != bytes.size()) return kEINVAL;
+  TRY(host::Close(kFdConfig));
+  return DecodeConfig(bytes);
+}
+
+// A step of the start-up; says on the control channel what failed.
+template <class T>
+bool Step(const char* what, const ErrorOr<T>& result) {
+  if (result.ok()) return true;
+  LOG(kError, "cannot start: %s: %s", what, ErrnoName(result.error()));
+  SendControl({.type = ControlType::kNotice,
+               .text = std::string("the sandbox could not start: ") + what + ": " + ErrnoName(result.error())});
+  return false;
+}
+
+Ref<Credentials> CredentialsOf(const SandboxConfig& config) {
+  Ref<Credentials> c = MakeRef<Credentials>();
+  c->uid = c->euid = c->suid = c->fsuid = config.uid;
+  c->gid = c->egid = c->sgid = c->fsgid = config.gid;
+  c->groups = config.groups;
+  std::sort(c->groups.begin(), c->groups.end());
+  if (config.uid == 0) c->effective = c->permitted = kAllCapabilities;
+  return c;
+}
+
+ErrorOr<Ref<FdTable>> StdioOf(const SandboxConfig& config) {
+  Ref<FdTable> fds = MakeRef<FdTable>();
+  for (int fd = 0; fd < 3; ++fd) {
+    if (config.stdio[static_cast<size_t>(fd)] == StdioKind::kClosed) continue;
+    Ref<HostFile> file = TRY(HostFile::Create(UniqueFd(fd)));
+    TRY(fds->InstallAt(std::move(file), fd, false, 3));
+  }
+  return fds;
+}
+
+void ReportExit(int status) {
+  ControlMessage m{.type = ControlType::kExited};
+  if (abi::WaitIfSignaled(status)) {
+    m.detail = abi::WaitTermSig(status);
+  } else {
+    m.value = abi::WaitExitStatus(status);
+  }
+  SendControl(m);
+  host::ExitGroup(0);
+}
+
+void ReportExecFailure(const SandboxConfig& config, Errno error) {
+  SendControl({.type = ControlType::kExecFailed, .value = static_cast<int32_t>(error), .text = config.argv[0]});
+  host::ExitGroup(0);
+}
+
+void OnSignal(Kernel& kernel, const ControlMessage& m) {
+  if (m.type != ControlType::kSignal || m.value < 1 || m.value > abi::kNSIG) return;
+  abi::SigInfo info = MakeSigInfo(m.value, abi::kSI_USER);
+  MutexLock lock(kernel.tasks_lock);
+  ThreadGroup* init = kernel.init();
+  if (!init || init->exited) return;
+  if (static_cast<SignalTarget>(m.detail) == SignalTarget::kCommand) {
+    init->SendSignal(info);
+    return;
+  }
+  int pgid = init->process_group->session->foreground_pgid;
+  Ref<ProcessGroup> foreground = init->process_group;
+  kernel.ForEachGroup([&](ThreadGroup& g) {
+    if (g.process_group->pgid == pgid) foreground = g.process_group;
+  });
+  kernel.SignalGroupLocked(*foreground, info);
+}
+
+// On a fiber: mounts, files, the first program.
+void StartCommand(Kernel& kernel, const SandboxConfig& config) {
+  Ref<GoferClient> gofer = GoferClient::Create(UniqueFd(kFdGofer));
+  ErrorOr<Ref<MountNamespace>> mounts = BuildMounts(kernel, config, gofer);
+  if (!Step("mounts", mounts)) host::ExitGroup(kExitSandboxFailed);
+  kernel.set_mounts(*mounts);
+  Kernel::InitArgs args;
+  args.root = (*mounts)->root();
+  args.cwd = args.root;
+  args.creds = CredentialsOf(config);
+  WalkContext walk{args.root, args.root, *args.creds, **mounts};
+  // The caller's directory may not exist in another root: then "/", as most shells do when it vanished.
+  ErrorOr<Path> cwd = Walk(walk, args.root, config.cwd, {.directory = true});
+  if (cwd.ok()) walk.cwd = args.cwd = *cwd;
+  else LOG(kWarning, "%s: %s; starting in /", config.cwd.c_str(), ErrnoName(cwd.error()));
+  ErrorOr<FoundCommand> command = FindCommand(walk, config);
+  if (!command.ok()) ReportExecFailure(config, command.error());
+  args.file = command->file;
+  args.filename = command->filename;
+  args.argv = config.argv;
+  args.envp = config.env;
+  args.umask = config.umask;
+  args.ignored_signals = config.ignored_signals;
+  args.blocked_signals = config.blocked_signals;
+  args.has_tty = config.tty.present;
+  for (size_t i = 0; i < args.rlimits.size(); ++i) args.rlimits[i] = {config.rlimits[i].soft, config.rlimits[i].hard};
+  ErrorOr<Ref<FdTable>> fds = StdioOf(config);
+  if (!Step("standard files", fds)) host::ExitGroup(kExitSandboxFailed);
+  args.fds = *fds;
+  ErrorOr<void> started = kernel.StartInit(args);
+  if (!started.ok()) ReportExecFailure(config, started.error());
+  SendControl({.type = ControlType::kStarted});
+}
+
+}  // namespace
+
+int BootSandbox() {
+  // 1. What to do, and where to say so.
+  ErrorOr<SandboxConfig> config = ReadConfig();
+  SetLog(kFdLog, "moat-sentry", config.ok() ? static_cast<LogLevel>(config->log_level) : kWarning);
+  if (!Step("configuration", config)) return kExitSandboxFailed;
+  // 2. Credentials, then the zygote of all guest processes, which inherits them; then nobody may look into this process.
+  if (!Step("dropping privileges", DropPrivileges())) return kExitSandboxFailed;
+  ErrorOr<std::unique_ptr<Platform>> platform = NewPtracePlatform();
+  if (!Step("platform ptrace", platform)) return kExitSandboxFailed;
+  if (!Step("hardening", MakeUndumpable())) return kExitSandboxFailed;
+  // 3. Every thread there will be.
+  if (!Step("host watch", StartHostWatch())) return kExitSandboxFailed;
+  StartOffloadThreads(kOffloadThreads);
+  Kernel kernel(std::move(*platform));
+  kernel.hostname = config->hostname;
+  kernel.limits.max_tasks = static_cast<int>(config->max_tasks);
+  kernel.on_init_exit = ReportExit;
+  if (config->strace) EnableStrace(kFdStrace);
+  // 4. No way back: the system call list, and a look at what came of it all.
+  if (!Step("system call list", InstallSentryFilter())) return kExitSandboxFailed;
+  if (!Step("posture", CheckPosture())) return kExitSandboxFailed;
+  // 5. The guest.
+  auto gone = [] { host::ExitGroup(kExitSandboxFailed); };
+  auto signal = [&kernel](const ControlMessage& m) { OnSignal(kernel, m); };
+  if (!Step("control channel", ListenControl(signal, gone))) return kExitSandboxFailed;
+  Executor::Get().Post([&] { StartCommand(kernel, *config); });
+  kernel.platform().Run(kernel);
+  return 0;
+}
+
+}  // namespace moat

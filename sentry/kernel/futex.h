@@ -45,8 +45,9 @@ class FutexManager {
   void ExitRobustList(Task& t);
   void ExitPi(Task& t);
 
- private:
   struct Impl;
+
+ private:
   std::unique_ptr<Impl> impl_;
 };
 

@@ -144,6 +144,10 @@ class Inode : public RefCounted {
   void set_linkable(bool on) { linkable_.store(on, std::memory_order_relaxed); }
   bool linkable() const { return linkable_.load(std::memory_order_relaxed); }
 
+  // Shared writable mappings that exist now: whoever keeps the book of mappings counts them here (F_SEAL_WRITE).
+  void CountWritableMapping(int change) { writable_mappings_.fetch_add(change, std::memory_order_relaxed); }
+  int writable_mappings() const { return writable_mappings_.load(std::memory_order_relaxed); }
+
   // Writers (> 0) or denied writers (< 0): ETXTBSY, as i_writecount.
   ErrorOr<void> GetWriteAccess();   // kETXTBSY
   void PutWriteAccess();
@@ -162,6 +166,7 @@ class Inode : public RefCounted {
   std::atomic<InotifyMarks*> marks_{nullptr};
   std::atomic<int> write_count_{0};
   std::atomic<bool> linkable_{false};
+  std::atomic<int> writable_mappings_{0};
   mutable Mutex attachment_mu_;
   Ref<RefCounted> attachment_ MOAT_GUARDED_BY(attachment_mu_);
 };

@@ -1,0 +1,61 @@
+// The content of a tmpfs file: pages in sentry memory while the file is small and never mapped, a memfd of its own after that.
+// A host descriptor is scarce, a page of heap for a 200 byte file wasteful: pages here are as long as their data.
+//
+// Not thread safe: the inode's lock guards it, except for fd().
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/kern/io.h"
+#include "base/util/error.h"
+#include "base/util/ref.h"
+#include "base/util/unique_fd.h"
+#include "fs/tmpfs/memory_limit.h"
+
+namespace moat {
+
+class PageStore {
+ public:
+  explicit PageStore(Ref<MemoryLimit> limit) : limit_(std::move(limit)) {}
+  ~PageStore();
+
+  // [offset, offset + n) goes to `dst`; the caller has cut n at the file's size. Bytes moved.
+  ErrorOr<size_t> Read(IoSink& dst, uint64_t offset, size_t n, uint64_t file_size);
+  // Takes `src` from `offset` on. Less than asked on a fault or when memory ran out; kENOSPC if nothing went in.
+  ErrorOr<size_t> Write(IoSource& src, uint64_t offset, uint64_t file_size);
+  // The file's size changed from `old_size` to `new_size`.
+  ErrorOr<void> Resize(uint64_t old_size, uint64_t new_size);
+  // Frees whole pages and zeroes the rest of [offset, end).
+  ErrorOr<void> Punch(uint64_t offset, uint64_t end);
+  // Makes pages present (fallocate). kENOSPC.
+  ErrorOr<void> Allocate(uint64_t offset, uint64_t end, uint64_t file_size);
+  // SEEK_DATA / SEEK_HOLE within `size`: kENXIO if there is no data.
+  ErrorOr<uint64_t> SeekData(uint64_t offset, uint64_t size);
+  ErrorOr<uint64_t> SeekHole(uint64_t offset, uint64_t size);
+
+  // Moves the content to a memfd (of `size` bytes) unless it is there; the fd. kENFILE.
+  ErrorOr<int> ToMemfd(uint64_t size);
+  // The memfd or -1. Any thread; once set it stays.
+  int fd() const { return fd_.load(std::memory_order_acquire); }
+  // Pages held. Asks the host for a memfd's (mappings may have written to it) and charges the difference. Any thread.
+  uint64_t CountPages();
+
+ private:
+  // Up to 4096 bytes; what is not there reads as zero.
+  using Page = std::vector<std::byte>;
+  ErrorOr<size_t> WriteHeap(IoSource& src, uint64_t offset);
+  ErrorOr<size_t> WriteMemfd(IoSource& src, uint64_t offset);
+  ErrorOr<size_t> ReadMemfd(IoSink& dst, uint64_t offset, size_t n);
+  void DropPages(uint64_t first, uint64_t last);  // [first, last)
+
+  const Ref<MemoryLimit> limit_;
+  std::map<uint64_t, Page> pages_;  // by page number, while fd_ is -1
+  std::atomic<int> fd_{-1};         // owned
+  std::atomic<uint64_t> charged_{0};
+};
+
+}  // namespace moat

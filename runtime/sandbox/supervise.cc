@@ -107,7 +107,7 @@ class Supervisor {
   void OnMessage(const ControlMessage& message) {
     switch (message.type) {
       case ControlType::kExecFailed:
-        PrintLine(message.text);
+        PrintLine(message.text + ": " + ErrorText(static_cast<Errno>(message.value)));
         result_ = static_cast<Errno>(message.value) == kENOENT ? kExitNotFound : kExitCannotExecute;
         break;
       case ControlType::kExited:
@@ -119,6 +119,7 @@ class Supervisor {
         break;
       case ControlType::kNotice:
         PrintLine(message.text);
+        noticed_ = true;
         break;
       case ControlType::kStarted:
       case ControlType::kSignal:
@@ -154,6 +155,10 @@ class Supervisor {
     if (!sentry_ended && !gofer_ended) return;
     ReadControl();  // what the sentry said before
     if (result_) return;
+    if (SentryGone() && noticed_ && sentry_status_ == kExitSandboxFailed << 8) {
+      result_ = kExitSandboxFailed;  // it could not start, and said why
+      return;
+    }
     if (SentryGone()) throw Failure("the sandbox kernel ended unexpectedly: " + DescribeEnd(sentry_status_));
     gofer_blamed_ = true;
     deadline_ = host::NowMonotonicNs() + kGraceForBlame;
@@ -181,6 +186,7 @@ class Supervisor {
   int64_t deadline_ = kNever;
   bool timed_out_ = false;
   bool gofer_blamed_ = false;
+  bool noticed_ = false;
   bool kill_at_once_ = false;
   int sentry_status_ = 0;
   int gofer_status_ = 0;

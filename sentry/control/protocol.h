@@ -19,7 +19,7 @@ namespace moat {
 enum class ControlType : uint32_t {
   kSignal = 1,      // value: signal number; detail: SignalTarget
   kStarted = 2,     // the command's image is loaded and runs
-  kExecFailed = 3,  // value: Errno; text: what failed. No guest code ran; the sentry exits
+  kExecFailed = 3,  // value: Errno; text: what it is about, such as argv[0]. No guest code ran; the sentry exits
   kExited = 4,      // value: exit code; detail: the signal that ended the command, or 0. The sentry exits
   kStopped = 5,     // value: the signal that stopped the command (job control)
   kNotice = 6,      // text: one line for the user

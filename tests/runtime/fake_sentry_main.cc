@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <string>
@@ -97,6 +98,10 @@ void Dump(const SandboxConfig& config, char** envp) {
     Send({ControlType::kExecFailed, number(1), 0, config.argv.at(2)});
     _exit(0);
   }
+  if (what == "refuse") {
+    Send({ControlType::kNotice, 0, 0, config.argv.at(1)});
+    _exit(125);
+  }
   Send({ControlType::kStarted, 0, 0, ""});
   if (what == "exit") End(number(1), 0);
   if (what == "killed") End(0, number(1));
@@ -109,6 +114,13 @@ void Dump(const SandboxConfig& config, char** envp) {
     fflush(stdout);
     End(0, 0);
   }
+  if (what == "raw-terminal") {
+    struct termios raw;
+    if (tcgetattr(0, &raw) != 0) _exit(93);
+    cfmakeraw(&raw);
+    tcsetattr(0, TCSANOW, &raw);
+    End(0, 0);
+  }
   printf("ready\n");
   fflush(stdout);
   for (;;) {
@@ -116,6 +128,7 @@ void Dump(const SandboxConfig& config, char** envp) {
     printf("signal %d %d\n", signal.value, signal.detail);
     fflush(stdout);
     if (what == "obey" && signal.value == SIGTERM) End(0, SIGTERM);
+    if (what == "stop" && signal.value == SIGTSTP) Send({ControlType::kStopped, SIGTSTP, 0, ""});
   }
 }
 

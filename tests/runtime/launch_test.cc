@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <termios.h>
 
 #include "tests/util/moat_process.h"
 
@@ -32,17 +34,17 @@ TEST(LaunchTest, StatusIsTheCommands) {
 }
 
 TEST(LaunchTest, FailedExecIsOneLineAndTheShellsStatus) {
-  MoatProcess missing = Start({"execfail", std::to_string(ENOENT), "frob: No such file or directory"});
+  MoatProcess missing = Start({"execfail", std::to_string(ENOENT), "frob"});
   EXPECT_EQ(missing.Wait(), 127);
   EXPECT_EQ(missing.err(), "moat: frob: No such file or directory\n");
-  MoatProcess denied = Start({"execfail", std::to_string(EACCES), "frob: Permission denied"});
+  MoatProcess denied = Start({"execfail", std::to_string(EACCES), "frob"});
   EXPECT_EQ(denied.Wait(), 126);
 }
 
 TEST(LaunchTest, TextFromTheSandboxCannotDriveTheTerminal) {
   MoatProcess moat = Start({"execfail", std::to_string(ENOENT), "\x1b[2Jboo\nmoat: all is well"});
   moat.Wait();
-  EXPECT_EQ(moat.err(), "moat: ?[2Jboo?moat: all is well\n");
+  EXPECT_EQ(moat.err(), "moat: ?[2Jboo?moat: all is well: No such file or directory\n");
 }
 
 TEST(LaunchTest, DyingSentryIsAFailureThatSaysHow) {
@@ -53,6 +55,12 @@ TEST(LaunchTest, DyingSentryIsAFailureThatSaysHow) {
   MoatProcess vanish = Start({"vanish"});
   EXPECT_EQ(vanish.Wait(), 125);
   EXPECT_THAT(vanish.err(), HasSubstr("exited with 7"));
+}
+
+TEST(LaunchTest, SentryThatCannotStartSaysWhyOnce) {
+  MoatProcess moat = Start({"refuse", "no memory"});
+  EXPECT_EQ(moat.Wait(), 125);
+  EXPECT_EQ(moat.err(), "moat: no memory\n");
 }
 
 TEST(LaunchTest, MalformedMessageIsAFailure) {
@@ -210,6 +218,64 @@ TEST(LaunchTest, RefusedUserNamespacesAreExplained) {
   });
   EXPECT_EQ(moat.Wait(), 125);
   EXPECT_THAT(moat.err(), HasSubstr("user.max_user_namespaces"));
+}
+
+// A terminal; `Enter` makes its other side the controlling terminal and standard input of a child.
+class Terminal {
+ public:
+  Terminal() : master_(posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)) {
+    EXPECT_EQ(grantpt(master_), 0);
+    EXPECT_EQ(unlockpt(master_), 0);
+    slave_ = open(ptsname(master_), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  }
+  ~Terminal() {
+    close(slave_);
+    close(master_);
+  }
+  void Enter() const {
+    setsid();
+    ioctl(slave_, TIOCSCTTY, 0);
+    dup2(slave_, 0);
+  }
+  void Type(char key) const { EXPECT_EQ(write(master_, &key, 1), 1); }
+  tcflag_t LocalModes() const {
+    struct termios now {};
+    EXPECT_EQ(tcgetattr(slave_, &now), 0);
+    return now.c_lflag;
+  }
+
+ private:
+  const int master_;
+  int slave_;
+};
+
+TEST(TerminalTest, SettingsAreRestoredAtTheEnd) {
+  const Terminal terminal;
+  const tcflag_t before = terminal.LocalModes();
+  ASSERT_NE(before & ICANON, 0u);
+  MoatProcess moat = Start({"raw-terminal"}, {}, [&] { terminal.Enter(); });
+  EXPECT_EQ(moat.Wait(), 0);
+  EXPECT_EQ(terminal.LocalModes(), before);
+}
+
+TEST(TerminalTest, KeysSignalTheForeground) {
+  const Terminal terminal;
+  MoatProcess moat = Start({"ignore"}, {}, [&] { terminal.Enter(); });
+  ASSERT_TRUE(moat.OutputContains("ready"));
+  terminal.Type('\x03');
+  EXPECT_TRUE(moat.OutputContains("signal 2 1\n"));
+  terminal.Type('\x1c');
+  EXPECT_TRUE(moat.OutputContains("signal 3 1\n"));
+}
+
+TEST(TerminalTest, StoppedCommandStopsMoatUntilItIsContinued) {
+  const Terminal terminal;
+  MoatProcess moat = Start({"stop"}, {}, [&] { terminal.Enter(); });
+  ASSERT_TRUE(moat.OutputContains("ready"));
+  terminal.Type('\x1a');
+  EXPECT_TRUE(Eventually([&] { return ProcessState(moat.pid()) == 'T'; }));
+  kill(moat.pid(), SIGCONT);
+  EXPECT_TRUE(moat.OutputContains("signal 18 1\n"));
 }
 
 TEST(LaunchTest, MissingProgramIsNamed) {

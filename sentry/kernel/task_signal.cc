@@ -197,7 +197,7 @@ bool Task::DeliverSignals(std::optional<Errno>& restart) {
   {
     MutexLock lock(group_->signal_lock);
     abi::SigSet wanted = ~blocked();
-    if (!pending_.Take(wanted, &info) && !group_->shared_pending.Take(wanted, &info)) {
+    if (!group_->TakeSignal(*this, wanted, &info)) {
       RecomputeSignalWork();
       return true;
     }

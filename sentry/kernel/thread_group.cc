@@ -25,6 +25,12 @@ ThreadGroup::ThreadGroup(Kernel& kernel, int tgid) : kernel_(kernel), tgid_(tgid
 
 ThreadGroup::~ThreadGroup() = default;
 
+bool ThreadGroup::TakeSignal(Task& task, abi::SigSet wanted, abi::SigInfo* out) {
+  if (!task.pending().Take(wanted, out) && !shared_pending.Take(wanted, out)) return false;
+  if (out->si_code == abi::kSI_TIMER && timers) timers->OnDequeue(*out);
+  return true;
+}
+
 Usage ThreadGroup::CurrentUsage() {
   MutexLock lock(kernel_.tasks_lock);
   MutexLock signal(signal_lock);

@@ -95,6 +95,8 @@ class ThreadGroup final : public RefCounted {
   int64_t start_time_ns = 0;
   bool dumpable_by_exec = true;
 
+  // Takes the next signal for `task` out of its own queue, else the shared one; false if none is in `wanted`.
+  bool TakeSignal(Task& task, abi::SigSet wanted, abi::SigInfo* out) MOAT_REQUIRES(signal_lock);
   // Sends to the process: any task that does not block it. Permission is the caller's to check.
   void SendSignal(const abi::SigInfo& info);
   // Ends the process with wait status `status` (exit code << 8 or signal | 0x80).

@@ -34,6 +34,8 @@ class ProcessTimers {
   ErrorOr<int> Overrun(int id);
   ErrorOr<void> Delete(int id);
 
+  // A timer's signal is being delivered: fills in its overrun count.
+  void OnDequeue(abi::SigInfo& info);
   // POSIX timers are gone after exec, interval timers stay; everything is disarmed at exit.
   void OnExec();
   void OnExit();

@@ -98,7 +98,7 @@ ErrorOr<uint64_t> SysRtSigtimedwait(Task& t, UserAddr set, UserAddr info_addr, U
   abi::SigInfo info;
   auto take = [&]() -> bool {
     MutexLock lock(group.signal_lock);
-    bool got = t.pending().Take(wanted, &info) || group.shared_pending.Take(wanted, &info);
+    bool got = group.TakeSignal(t, wanted, &info);
     t.awaited = got ? 0 : wanted;
     t.RecomputeSignalWork();
     return got;

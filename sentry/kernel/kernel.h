@@ -69,6 +69,7 @@ class Kernel final : public TrapSink {
   std::string hostname, domainname = "(none)";
   KernelLimits limits;
   int64_t boot_monotonic_ns = 0;
+  uint64_t online_cpus = 1;  // bit n: guests may run on CPU n (at most 64)
   std::atomic<uint64_t> forks{0};
 
  private:

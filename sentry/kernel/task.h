@@ -169,7 +169,7 @@ class Task final : public RefCounted {
   UserAddr rseq_area = 0;
   uint32_t rseq_length = 0, rseq_signature = 0;
   uint64_t cpu_mask = ~0ull;
-  int nice = 0, policy = 0, rt_priority = 0;
+  int nice = 0, policy = 0, rt_priority = 0, io_priority = 0;
   uint32_t personality = 0;
   int numa_policy = 0;       // set_mempolicy(2): MPOL_* with its mode flags
   uint64_t numa_nodes = 0;   // of numa_policy

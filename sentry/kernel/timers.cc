@@ -251,6 +251,11 @@ ErrorOr<int> ProcessTimers::Create(Task& t, int clock, const abi::Sigevent& even
   return id;
 }
 
+void ProcessTimers::SetValue(int id, uint64_t value) {
+  auto it = impl_->timers.find(id);
+  if (it != impl_->timers.end()) it->second.event.sigev_value.sival_ptr = value;
+}
+
 ErrorOr<ProcessTimers::Interval> ProcessTimers::SetTime(int id, bool absolute, const Interval& v) {
   auto it = impl_->timers.find(id);
   if (it == impl_->timers.end()) return kEINVAL;

@@ -29,6 +29,7 @@ class ProcessTimers {
 
   // timer_create(2) and friends; errors as their man pages.
   ErrorOr<int> Create(Task& t, int clock, const abi::Sigevent& event);
+  void SetValue(int id, uint64_t value);  // the si_value of its signals
   ErrorOr<Interval> SetTime(int id, bool absolute, const Interval& v);
   ErrorOr<Interval> GetTime(int id);
   ErrorOr<int> Overrun(int id);

@@ -30,6 +30,9 @@ class Fiber {
   void Kill();
   bool killed() const { return killed_.load(std::memory_order_acquire); }
 
+  // What the code on this fiber acts for (the kernel's task), or null. Set and cleared by the fiber itself.
+  void* actor = nullptr;
+
  private:
   friend class Executor;
   friend class TaskMutex;

@@ -14,7 +14,9 @@ namespace moat {
 
 class Fiber;
 
-enum class LockRank : int { kRename = 10, kDirectory = 20, kInode = 30, kFilePosition = 5, kMemoryMap = 40, kLeaf = 50 };
+enum class LockRank : int {
+  kFilePosition = 5, kPipe = 8, kRename = 10, kDirectory = 20, kInode = 30, kMemoryMap = 40, kLeaf = 50
+};
 
 class MOAT_CAPABILITY("task mutex") TaskMutex {
  public:

@@ -14,7 +14,7 @@ class RefCounted {
 
   void AddRef() const { refs_.fetch_add(1, std::memory_order_relaxed); }
   void Release() const {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) Dispose();
   }
   // Takes a reference unless the last one is already gone. For caches that hold objects weakly: the caller holds the
   // lock under which the destructor unlinks the object from the cache.
@@ -33,6 +33,8 @@ class RefCounted {
  protected:
   RefCounted() = default;
   virtual ~RefCounted() = default;
+  // The last reference is gone. Overridden where others must let go of an object that is still whole; ends in `delete this`.
+  virtual void Dispose() const { delete this; }
 
  private:
   mutable std::atomic<uint32_t> refs_{1};

@@ -2,10 +2,30 @@
 
 #include "abi/fcntl.h"
 #include "abi/inotify.h"
+#include "base/util/no_destructor.h"
 #include "fs/vfs/file_lock.h"
 #include "fs/vfs/inotify.h"
 
 namespace moat {
+
+Mutex& FileObserver::lock() {
+  static NoDestructor<Mutex> mu;
+  return *mu;
+}
+
+void FileDescription::Observe(FileObserver& observer) {
+  observers_.PushBack(observer);
+  observed_.store(true, std::memory_order_release);
+}
+
+void FileDescription::Dispose() const {
+  if (observed_.load(std::memory_order_acquire)) {
+    FileDescription* self = const_cast<FileDescription*>(this);
+    MutexLock lock(FileObserver::lock());
+    while (FileObserver* observer = self->observers_.PopFront()) observer->FileGone();
+  }
+  delete this;
+}
 
 FileDescription::~FileDescription() {
   if (FileLocks* locks = inode().locks_or_null()) locks->ReleaseOwner(this);

@@ -10,7 +10,9 @@
 #include "base/kern/user_memory.h"
 #include "base/kern/wait_queue.h"
 #include "base/sync/task_mutex.h"
+#include "base/sync/mutex.h"
 #include "base/util/error.h"
+#include "base/util/intrusive_list.h"
 #include "base/util/ref.h"
 #include "fs/vfs/dentry.h"
 
@@ -39,6 +41,23 @@ struct IoFlags {
   bool nonblocking = false;  // RWF_NOWAIT, O_NONBLOCK, MSG_DONTWAIT: for files that could park
   bool sync = false;         // RWF_SYNC / RWF_DSYNC / O_SYNC / O_DSYNC
   bool append = false;       // RWF_APPEND / O_APPEND
+};
+
+// Hears that a file is about to be taken apart: epoll's items, which hold files weakly.
+class FileObserver {
+ public:
+  // Guards every file's list of observers. A leaf but for wait queues' and epoll's own locks.
+  static Mutex& lock();
+  // The last reference to the file is gone; the file is still whole. Called with lock() held and this observer already
+  // off the file's list; may destroy the observer.
+  virtual void FileGone() = 0;
+
+ protected:
+  ~FileObserver() = default;
+
+ private:
+  friend class FileDescription;
+  ListNode node_;
 };
 
 class FileDescription : public RefCounted {
@@ -93,6 +112,12 @@ class FileDescription : public RefCounted {
   // open(2) of a FIFO waits for the other end: the caller repeats this while it says kEAGAIN, sleeping on wait_queue().
   virtual ErrorOr<void> FinishOpen() { return {}; }
 
+  // Observers, under FileObserver::lock().
+  using Observers = IntrusiveList<FileObserver, &FileObserver::node_>;
+  void Observe(FileObserver& observer) MOAT_REQUIRES(FileObserver::lock());
+  static void StopObserving(FileObserver& observer) MOAT_REQUIRES(FileObserver::lock()) { observer.node_.Unlink(); }
+  Observers& observers() MOAT_REQUIRES(FileObserver::lock()) { return observers_; }
+
   // F_SETOWN / F_SETSIG: stored here, acted on by whoever raises SIGIO.
   std::atomic<int> owner_pid{0};
   std::atomic<int> owner_signal{0};
@@ -100,6 +125,7 @@ class FileDescription : public RefCounted {
  protected:
   FileDescription(const Path& path, uint32_t flags) : path_(path), flags_(flags) {}
   ~FileDescription() override;
+  void Dispose() const final;
 
  private:
   friend class FileOpener;
@@ -109,6 +135,8 @@ class FileDescription : public RefCounted {
   int64_t position_ = 0;
   bool holds_write_access_ = false;  // of the inode (ETXTBSY); dropped with the description
   bool announced_ = false;           // inotify saw it open, and will see it close
+  std::atomic<bool> observed_{false};  // observers_ was used
+  Observers observers_;
 };
 
 }  // namespace moat

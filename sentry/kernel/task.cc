@@ -20,6 +20,10 @@ Task::Task(Kernel& kernel, int tid, Ref<ThreadGroup> group)
 Task::~Task() = default;
 
 int Task::tgid() const { return group_->tgid(); }
+Task* Task::Current() {
+  Fiber* fiber = Fiber::Current();
+  return fiber ? static_cast<Task*>(fiber->actor) : nullptr;
+}
 bool Task::is_leader() const { return group_->leader == this; }
 
 // --- From a trap to a handler and back. ---
@@ -39,6 +43,7 @@ Verdict Task::OnTrap(const Trap& trap) {
 void Task::HandleTrap() {
   Ref<Task> self(this);
   fiber_ = Fiber::Current();
+  fiber_->actor = this;
   state_.store(State::kHandler, std::memory_order_release);
   switch (trap_.kind) {
     case TrapKind::kSyscall: HandleSyscall(); break;
@@ -51,6 +56,7 @@ void Task::HandleTrap() {
       break;
     }
   }
+  fiber_->actor = nullptr;
   fiber_ = nullptr;
   if (state_.load(std::memory_order_relaxed) == State::kDead) {
     outcome_ = Outcome::kGone;

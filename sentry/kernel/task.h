@@ -66,6 +66,7 @@ struct SyscallArgs {
 class Task final : public RefCounted {
  public:
   // Who I am.
+  static Task* Current();  // whose handler runs here, or null
   int tid() const { return tid_; }
   int tgid() const;
   ThreadGroup& group() const { return *group_; }
@@ -164,6 +165,7 @@ class Task final : public RefCounted {
   Ref<VforkDone> vfork_done;  // or null
   int parent_death_signal = 0;
   bool no_new_privs = false;
+  bool thp_disabled = false;
   bool did_exec = false;
   uint64_t timer_slack_ns = 50'000;
   UserAddr rseq_area = 0;

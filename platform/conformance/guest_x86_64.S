@@ -62,6 +62,16 @@ ENTRY(vsyscall_time)        // needs a stack
   ud2
 ENTRY(jump)                 // to rdi, with rax etc. as they are
   jmp *%rdi
+ENTRY(rseq)                 // rseq_cs of the area rdi = rsi, then a sequence that never ends by itself
+  movq %rsi, 8(%rdi)
+ENTRY(rseq_start)
+1:
+  incq %rax
+  jmp 1b
+ENTRY(rseq_end)
+  .long 0x53053053          // the signature before an abort handler
+ENTRY(rseq_abort)
+  ud2
 ENTRY(ymm)                  // ymm5 = (rdi); a call; (rsi) = ymm5
   vmovdqu (%rdi), %ymm5
   syscall

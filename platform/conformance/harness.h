@@ -1,6 +1,7 @@
 // Runs test bodies on a fiber while the platform serves, so that a test reads straight: resume the guest, look at its trap.
 #pragma once
 
+#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
@@ -18,7 +19,7 @@ extern const uint8_t moat_guest_begin[], moat_guest_end[], moat_guest_syscall[],
     moat_guest_compute[], moat_guest_count[], moat_guest_increment[], moat_guest_load[], moat_guest_store[],
     moat_guest_load_fs[], moat_guest_divide_by_zero[], moat_guest_breakpoint[], moat_guest_undefined[],
     moat_guest_privileged[], moat_guest_nops[], moat_guest_int80[], moat_guest_vsyscall_time[], moat_guest_jump[],
-    moat_guest_ymm[];
+    moat_guest_ymm[], moat_guest_rseq[], moat_guest_rseq_start[], moat_guest_rseq_end[], moat_guest_rseq_abort[];
 }
 
 inline constexpr UserAddr kCode = 0x10000000;
@@ -39,6 +40,7 @@ class Harness final : public TrapSink {
   Trap Go(GuestThread& thread);
   Trap Step(GuestThread& thread);
   Trap Wait(GuestThread& thread);
+  bool HasTrapped(GuestThread& thread) const { return traps_.contains(&thread); }
   // Sleeps while the platform serves.
   void Pause(int ms);
   // Answers `thread`'s traps itself, without waking anybody, while it returns kResume.
@@ -73,7 +75,8 @@ template <class T>
 T Peek(AddressSpace& space, UserAddr addr) {
   T value{};
   auto done = space.CopyIn(addr, std::as_writable_bytes(std::span(&value, 1)));
-  return done.ok() && *done == sizeof value ? value : T(~T{0});
+  if (!done.ok() || *done != sizeof value) memset(&value, 0xff, sizeof value);
+  return value;
 }
 template <class T>
 bool Poke(AddressSpace& space, UserAddr addr, T value) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "abi/mman.h"
+#include "abi/rseq.h"
 #include "abi/signal.h"
 #include "abi/syscall_nr.h"
 #include "abi/time.h"
@@ -144,6 +145,30 @@ TEST_P(ThreadTest, MemoryCanBeChangedWhileAllThreadsRun) {
       Trap trap = h().Wait(*g.thread);
       ASSERT_EQ(trap.kind, TrapKind::kSyscall);
       ASSERT_EQ(trap.nr, 1000 + i);
+    }
+  });
+}
+
+TEST_P(ThreadTest, ACommandAbortsTheGuestsRestartableSequence) {
+  WithGuest([&](Guest& g) {
+    EnterCall(*g.thread);
+    const std::vector<uint64_t> area = {kData, 32, 0, abi::kRSEQ_SIG};
+    ASSERT_TRUE(g.space->HostCall(g.thread.get(), abi::kNr_rseq, area).ok());
+    abi::RseqCs cs{.start_ip = AddressOf(moat_guest_rseq_start), .abort_ip = AddressOf(moat_guest_rseq_abort)};
+    cs.post_commit_offset = AddressOf(moat_guest_rseq_end) - cs.start_ip;
+    ASSERT_TRUE(Poke(*g.space, kData + 128, cs));
+    for (int i = 0; i < 50; ++i) {
+      g.thread->SetAffinity(uint64_t{1} << (i % 2));
+      Prepare(*g.thread, moat_guest_rseq, [](abi::UserRegs& r) { r.rdi = kData, r.rsi = kData + 128; });
+      g.thread->Resume();
+      SleepMs(1);  // on the other CPU it is in the sequence now, without a preemption that would have ended it
+      ASSERT_TRUE(g.space->Map(0x40000000, 4096, abi::kPROT_READ, 0, {}).ok());
+      h().Pause(1);
+      if (!h().HasTrapped(*g.thread)) g.thread->Interrupt();
+      Trap trap = h().Wait(*g.thread);
+      while (trap.kind == TrapKind::kInterrupted) trap = h().Go(*g.thread);
+      EXPECT_EQ(trap.signo, abi::kSIGILL);
+      EXPECT_EQ(trap.ip, AddressOf(moat_guest_rseq_abort));
     }
   });
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "abi/mman.h"
+#include "abi/rseq.h"
 #include "abi/signal.h"
 #include "abi/syscall_nr.h"
 #include "abi/time.h"
@@ -204,7 +205,10 @@ ErrorOr<uint64_t> PtraceAddressSpace::HostCall(GuestThread* thread, int nr, std:
     Borrowed borrowed = Borrow();
     return borrowed.thread == nullptr ? ErrorOr<uint64_t>(kESRCH) : borrowed.thread->Syscall(nr, args);
   }
-  return static_cast<PtraceThread*>(thread)->host().Syscall(nr, args);
+  HostThread& host = static_cast<PtraceThread*>(thread)->host();
+  ErrorOr<uint64_t> result = host.Syscall(nr, args);
+  if (nr == abi::kNr_rseq && result.ok()) host.rseq_area = (args[2] & abi::kRSEQ_FLAG_UNREGISTER) != 0 ? 0 : args[0];
+  return result;
 }
 
 ErrorOr<void> PtraceAddressSpace::Residency(UserAddr addr, std::span<uint8_t> out) {
@@ -250,6 +254,7 @@ ErrorOr<AddressSpace::Forked> PtraceAddressSpace::Fork(GuestThread& from) {
   int pid = TRY(parent.host().Clone(kForkFlags));
   std::unique_ptr<HostThread> host = platform_.Adopt(pid, pid);
   host->SetRegs(parent.host().Regs());
+  host->rseq_area = parent.host().rseq_area;  // clone(2) keeps it unless memory is shared
   HostThread& child = *host;
   auto space = std::make_unique<PtraceAddressSpace>(platform_, std::move(host));
   auto thread = std::make_unique<PtraceThread>(platform_, *space, child);

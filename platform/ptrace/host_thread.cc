@@ -5,6 +5,7 @@
 
 #include "abi/mman.h"
 #include "abi/ptrace.h"
+#include "abi/rseq.h"
 #include "abi/signal.h"
 #include "abi/syscall_nr.h"
 #include "abi/uio.h"
@@ -55,6 +56,13 @@ bool GetRegs(int tid, abi::UserRegs& regs) { return host::Ptrace(abi::kPTRACE_GE
 void PutRegs(int tid, const abi::UserRegs& regs) {
   abi::UserRegs fit = Acceptable(regs);
   (void)host::Ptrace(abi::kPTRACE_SETREGS, tid, 0, Pointer(&fit));
+}
+
+bool ReadGuest(int tgid, uint64_t addr, void* out, size_t size) {
+  abi::Iovec local{reinterpret_cast<uint64_t>(out), size};
+  abi::Iovec remote{addr, size};
+  ErrorOr<size_t> got = host::ProcessVmReadv(tgid, &local, 1, &remote, 1);
+  return got.ok() && *got == size;
 }
 
 }  // namespace
@@ -113,7 +121,22 @@ void HostThread::NoteEnd(int status) {
   wait_status_ = status;
 }
 
+// A command in the middle of a restartable sequence hides from the host that the guest is in one: it would see the stub's
+// instruction pointer and forget the sequence. So the guest is sent to the abort handler as a preemption would.
+void HostThread::AbortRseq() {
+  uint64_t sequence = 0;
+  abi::RseqCs cs;
+  uint32_t signature = 0;
+  if (!ReadGuest(tgid_, rseq_area + offsetof(abi::Rseq, rseq_cs), &sequence, sizeof sequence) || sequence == 0) return;
+  if (!ReadGuest(tgid_, sequence, &cs, sizeof cs) || Regs().rip - cs.start_ip >= cs.post_commit_offset) return;
+  if (!ReadGuest(tgid_, cs.abort_ip - sizeof signature, &signature, sizeof signature)) return;
+  if (signature != abi::kRSEQ_SIG) return;
+  regs_.rip = cs.abort_ip;
+  regs_dirty_ = true;
+}
+
 void HostThread::StartRoutine(StubEntry entry, const StubArgs& args) {
+  if (rseq_area != 0 && !in_syscall_) AbortRseq();
   abi::UserRegs r = Regs();  // segment bases are the guest's
   regs_dirty_ = true;
   r.rax = args.rax;

@@ -45,8 +45,11 @@ class HostThread {
   // Lets the guest run. If the thread is dying its end is seen later.
   void Resume(StepMode mode);
   StepMode mode() const { return mode_; }
-  // What the tracer saw.
-  void NoteStop() { state_ = State::kStopped; }
+  // What the tracer saw. `in_syscall`: the guest stopped in a system call.
+  void NoteStop(bool in_syscall) {
+    state_ = State::kStopped;
+    in_syscall_ = in_syscall;
+  }
   void NoteEnd(int status);
 
   // Runs a routine of the stub to its end, on the guest's thread but with the guest's registers put aside. Its rax, or the
@@ -64,7 +67,7 @@ class HostThread {
 
   // The guest thread that runs here; null for the zygote, parked leaders and ending threads.
   PtraceThread* owner = nullptr;
-  // Its registered rseq area, 0 if none: see rseq.h.
+  // Its registered rseq(2) area, 0 if none.
   uint64_t rseq_area = 0;
 
  private:
@@ -75,6 +78,7 @@ class HostThread {
   enum class Progress : uint8_t { kContinue, kDone, kFault };
   Progress OnRoutineStop(StubEntry entry, int status, uint64_t* rax);
   void FlushRegs();
+  void AbortRseq();
   void Overdue();
 
   Tracer& tracer_;
@@ -82,6 +86,7 @@ class HostThread {
   const int tgid_;
   State state_ = State::kStopped;
   StepMode mode_ = StepMode::kRun;
+  bool in_syscall_ = false;
   bool have_regs_ = false;    // regs_ are the guest's
   bool regs_dirty_ = false;   // and the host's differ
   bool result_dirty_ = false; // only rax: in result_

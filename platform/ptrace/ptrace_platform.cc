@@ -46,6 +46,11 @@ Trap DiedTrap(int status) {
   return trap;
 }
 
+// PTRACE_O_TRACESYSGOOD marks them.
+bool IsSyscallStop(int status) {
+  return abi::WaitPtraceEvent(status) == 0 && abi::WaitStopSig(status) == (abi::kSIGTRAP | 0x80);
+}
+
 // Looks at the instruction that faulted.
 bool FaultWrote(HostThread& thread, const Trap& fault) {
   if ((fault.error_code & abi::kX86_PF_INSTR) != 0) return false;
@@ -186,7 +191,7 @@ PtracePlatform::Stopped PtracePlatform::StopForCommand(HostThread& thread) {
     OnEnd(thread, *status);
     return Stopped::kDead;
   }
-  thread.NoteStop();
+  thread.NoteStop(IsSyscallStop(*status));
   std::optional<Trap> trap = Decode(thread, *status);
   if (!trap || thread.owner == nullptr) return Stopped::kInterrupted;
   Queue(*thread.owner, *trap);
@@ -272,7 +277,7 @@ void PtracePlatform::OnEvent(const WaitEvent& event) {
     (void)host::Ptrace(abi::kPTRACE_CONT, event.tid, 0, 0);
     return;
   }
-  thread.NoteStop();
+  thread.NoteStop(IsSyscallStop(event.status));
   std::optional<Trap> trap = Decode(thread, event.status);
   if (trap && thread.owner != nullptr) return Deliver(*thread.owner, *trap);
   if (thread.owner != nullptr && thread.owner->owes_trap) thread.Resume(thread.mode());
@@ -288,8 +293,7 @@ void PtracePlatform::OnEnd(HostThread& thread, int status) {
 
 std::optional<Trap> PtracePlatform::Decode(HostThread& thread, int status) {
   int event = abi::WaitPtraceEvent(status);
-  int signo = abi::WaitStopSig(status);
-  if (event == 0 && signo == (abi::kSIGTRAP | 0x80)) return DecodeSyscallStop(thread.tid());
+  if (IsSyscallStop(status)) return DecodeSyscallStop(thread.tid());
   if (event == 0) return DecodeSignal(thread);
   // PTRACE_EVENT_STOP, asked for by an Interrupt that may have been answered by an earlier trap.
   if (thread.owner != nullptr && thread.owner->interrupt_pending()) return MakeTrap(TrapKind::kInterrupted);

@@ -184,10 +184,10 @@ struct UnlinkRequest {  // kUnlink and kRmdir; followed by a name
 enum UnlinkFlag : uint32_t {
   kUnlinkKeep = 1,  // the reply holds a handle to the file that lost its name
 };
-struct RenameRequest {  // followed by the old and the new name; replied with an empty body
+struct RenameRequest {  // followed by the old and the new name; replied with NodeReply: what was replaced (ino 0: nothing)
   Handle old_dir, new_dir;
-  uint32_t flags;  // RENAME_NOREPLACE, RENAME_EXCHANGE
-  uint32_t zero;
+  uint32_t flags;       // RENAME_NOREPLACE, RENAME_EXCHANGE
+  uint32_t keep_flags;  // UnlinkFlag, about the file that is replaced
 };
 struct SetAttrRequest {  // followed by the target's name; replied with AttrReply
   Target target;

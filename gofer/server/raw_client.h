@@ -71,8 +71,13 @@ class RunningServer {
   }
   ~RunningServer() {
     client_.Reset();
+    StopThreads();
+  }
+  // Hangs up; the client sees the end of the connection.
+  void StopThreads() {
     server_->Stop();
     for (auto& t : threads_) t.join();
+    threads_.clear();
   }
   int fd() const { return client_.get(); }
   UniqueFd TakeFd() { return std::move(client_); }

@@ -35,7 +35,7 @@ ErrorOr<void> Session::Dispatch(Op op, Reader& in, Writer& out, UniqueFd& fd) {
     case Op::kMknod: return Mknod(in, out);
     case Op::kUnlink: return Unlink(in, out, false);
     case Op::kRmdir: return Unlink(in, out, true);
-    case Op::kRename: return Rename(in);
+    case Op::kRename: return Rename(in, out);
     case Op::kSetAttr: return SetAttr(in, out);
     case Op::kGetAttr: return GetAttr(in, out);
     case Op::kGetAttrBatch: return GetAttrBatch(in, out);

@@ -87,7 +87,7 @@ class Session {
   ErrorOr<void> Link(Reader& in, Writer& out);
   ErrorOr<void> Mknod(Reader& in, Writer& out);
   ErrorOr<void> Unlink(Reader& in, Writer& out, bool directory);
-  ErrorOr<void> Rename(Reader& in);
+  ErrorOr<void> Rename(Reader& in, Writer& out);
   ErrorOr<void> SetAttr(Reader& in, Writer& out);
   ErrorOr<void> Sync(Reader& in);
 

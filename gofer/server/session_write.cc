@@ -146,7 +146,7 @@ ErrorOr<void> Session::Unlink(Reader& in, Writer& out, bool directory) {
   return PutNode(out, std::move(victim.fd), dir->root(), attr, keep);
 }
 
-ErrorOr<void> Session::Rename(Reader& in) {
+ErrorOr<void> Session::Rename(Reader& in, Writer& out) {
   auto request = TRY(in.Get<RenameRequest>());
   std::string_view old_name = TRY(in.GetString(kMaxName));
   std::string_view new_name = TRY(in.GetString(kMaxName));
@@ -154,13 +154,21 @@ ErrorOr<void> Session::Rename(Reader& in) {
   if (request.flags & ~(abi::kRENAME_NOREPLACE | abi::kRENAME_EXCHANGE)) return kEINVAL;
   Ref<Node> old_dir = TRY(GetChangeable(request.old_dir, old_name));
   Ref<Node> new_dir = TRY(GetChangeable(request.new_dir, new_name));
-  if (&old_dir->root() != &new_dir->root()) return kEXDEV;
-  for (auto [dir, name] : {std::pair{&old_dir, old_name}, std::pair{&new_dir, new_name}}) {
-    auto found = LookupChild((*dir)->root(), (*dir)->fd(), (*dir)->dev(), (*dir)->hide(), name);
-    if (found.ok() && found->hidden) return kEACCES;
+  const Root& root = new_dir->root();
+  if (&old_dir->root() != &root) return kEXDEV;
+  auto source = LookupChild(root, old_dir->fd(), old_dir->dev(), old_dir->hide(), old_name);
+  if (source.ok() && source->hidden) return kEACCES;
+  auto replaced = LookupChild(root, new_dir->fd(), new_dir->dev(), new_dir->hide(), new_name);
+  if (replaced.ok() && replaced->hidden) return kEACCES;
+  TRY(host::Renameat2(old_dir->fd(), std::string(old_name).c_str(), new_dir->fd(), std::string(new_name).c_str(),
+                      request.flags));
+  if (!replaced.ok() || (request.flags & abi::kRENAME_EXCHANGE)) {
+    out.Put(NodeReply{});
+    return {};
   }
-  return host::Renameat2(old_dir->fd(), std::string(old_name).c_str(), new_dir->fd(), std::string(new_name).c_str(),
-                         request.flags);
+  WireAttr attr = TRY(StatFd(replaced->fd.get()));
+  bool keep = !replaced->is_dir() && (request.keep_flags & kUnlinkKeep);
+  return PutNode(out, std::move(replaced->fd), root, attr, keep);
 }
 
 ErrorOr<void> Session::SetAttr(Reader& in, Writer& out) {

@@ -5,6 +5,7 @@
 #include "abi/mman.h"
 #include "abi/stat.h"
 #include "fs/vfs/anon.h"
+#include "fs/vfs/inode.h"
 #include "sentry/mm/fake_space.h"
 
 namespace moat {
@@ -144,6 +145,26 @@ TEST_F(MemoryManagerTest, ASealedFileMapsReadOnlyForGood) {
   ErrorOr<UserAddr> r = MapFile(file, kRead, kShared);
   ASSERT_TRUE(r.ok());
   EXPECT_EQ(mm->Mprotect(*r, kPage, kRead | kWrite).error(), kEACCES);
+}
+
+TEST_F(MemoryManagerTest, WritableMappingsAreCountedAtTheInode) {
+  auto file = MakeRef<TestFile>(kReadWrite), reader = MakeRef<TestFile>(kReadOnly);
+  ErrorOr<UserAddr> r = MapFile(file, kRead, kShared, 0, 4 * kPage);
+  ASSERT_TRUE(r.ok());
+  EXPECT_EQ(file->inode().writable_mappings(), 1);
+  ASSERT_TRUE(mm->Munmap(*r + kPage, kPage).ok());
+  EXPECT_EQ(file->inode().writable_mappings(), 2);
+  ASSERT_TRUE(MapFile(file, kRead, kPrivate).ok());
+  ASSERT_TRUE(MapFile(reader, kRead, kShared).ok());
+  EXPECT_EQ(reader->inode().writable_mappings(), 0);
+  FakeThread thread(*host);
+  ErrorOr<MemoryManager::Forked> child = mm->Fork(thread);
+  ASSERT_TRUE(child.ok());
+  EXPECT_EQ(file->inode().writable_mappings(), 4);
+  child->mm = nullptr;
+  EXPECT_EQ(file->inode().writable_mappings(), 2);
+  ASSERT_TRUE(mm->Munmap(*r, 4 * kPage).ok());
+  EXPECT_EQ(file->inode().writable_mappings(), 0);
 }
 
 TEST_F(MemoryManagerTest, SharedValidateRefusesUnknownFlagsAndOffsetsEndAt2To63) {

@@ -40,6 +40,17 @@ struct MemoryManager::Plan {
   uint64_t length = 0;
   Vma vma{};
   HostBacking backing{};  // fd -1: anonymous
+  Ref<Inode> counted{};   // or null: holds a writable mapping's count from before the file was asked
+
+  Plan() = default;
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+  ~Plan() { Count(nullptr); }
+  void Count(Inode* inode) {
+    if (counted) counted->CountWritableMapping(-1);
+    counted = Ref<Inode>(inode);
+    if (counted) counted->CountWritableMapping(1);
+  }
 };
 
 // The checks of do_mmap() for files, in its order.
@@ -65,10 +76,12 @@ ErrorOr<void> MemoryManager::PlanFile(const MmapArgs& args, Plan& plan) {
     v.max_prot &= ~static_cast<int>(abi::kPROT_EXEC);
   }
   bool may_write = v.shared && (v.max_prot & abi::kPROT_WRITE);
+  if (may_write) plan.Count(&file.inode());  // first: a seal either sees it or is seen by Map
   ErrorOr<HostBacking> backing = file.Map(args.offset, plan.length, may_write);
   if (backing.error() == kEPERM && may_write && !(v.prot & abi::kPROT_WRITE)) {
     // A write seal: the file can still be mapped for good without write permission.
     v.max_prot &= ~static_cast<int>(abi::kPROT_WRITE);
+    plan.Count(nullptr);
     backing = file.Map(args.offset, plan.length, false);
   }
   if (!backing.ok()) return backing.error();
@@ -153,7 +166,8 @@ ErrorOr<void> MemoryManager::CheckPlan(const Plan& plan, const MemoryLimits& lim
 
 ErrorOr<UserAddr> MemoryManager::Mmap(const MmapArgs& args, const MemoryLimits& limits) {
   if (args.length == 0) return kEINVAL;
-  Plan plan{.length = mm::PageUp(args.length)};
+  Plan plan;
+  plan.length = mm::PageUp(args.length);
   if (plan.length == 0) return kENOMEM;
   uint32_t flags = static_cast<uint32_t>(args.flags);
   Vma& v = plan.vma;

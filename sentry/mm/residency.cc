@@ -2,6 +2,9 @@
 #include <algorithm>
 
 #include "abi/mman.h"
+#include "fs/vfs/attr.h"
+#include "fs/vfs/inode.h"
+#include "fs/vfs/vfs.h"
 #include "sentry/mm/memory_manager.h"
 #include "sentry/mm/mm_internal.h"
 
@@ -9,6 +12,16 @@ namespace moat {
 
 namespace {
 constexpr size_t kChunkPages = 4096;
+
+// Stores through a mapping do not pass the sentry, so files whose times it keeps take theirs at msync (POSIX: "between the
+// store and the next msync"). A host file's times are the host's.
+void StampStores(const Vma& v) {
+  Inode& inode = v.file->inode();
+  if (!(v.prot & static_cast<int>(abi::kPROT_WRITE)) || !inode.is_regular()) return;
+  if (inode.fs().type() != "tmpfs" && inode.fs().type() != "overlay") return;
+  TaskMutexLock lock(inode.lock());
+  (void)inode.SetAttributes({.mask = SetAttr::kMtime | SetAttr::kCtime, .mtime = vfs::CurrentTime()});
+}
 }  // namespace
 
 bool MemoryManager::IsResident(UserAddr page) {
@@ -65,7 +78,9 @@ ErrorOr<void> MemoryManager::Msync(UserAddr addr, uint64_t length, int flags) {
   }
   for (const Vma& v : parts) {
     if ((flags & kInvalidate) && v.locked) return kEBUSY;
-    if (!(flags & kSync) || !v.shared || !v.file) continue;
+    if (!v.shared || !v.file) continue;
+    StampStores(v);
+    if (!(flags & kSync)) continue;
     // The stores are in the host's page cache already: what is left is the file's fsync. Special files have none.
     ErrorOr<void> r = v.file->Sync(true);
     if (!r.ok() && r.error() != kEINVAL) return r;

@@ -1,6 +1,7 @@
 // The book of an address space: which ranges are mapped as what. A pure data structure: no host, no locks.
 //
-// Ranges are page aligned and never overlap. Neighbours that Linux would merge are one entry.
+// Ranges are page aligned and never overlap. Neighbours that Linux would merge are one entry. Entries that can be written
+// through count as their file's writable mappings (F_SEAL_WRITE).
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,11 @@ inline constexpr uint64_t kStackGuardGap = 256 * 4096;
 class VmaBook {
  public:
   using Map = std::map<UserAddr, Vma>;  // by start
+
+  VmaBook() = default;
+  ~VmaBook();
+  VmaBook(const VmaBook&) = delete;
+  VmaBook& operator=(const VmaBook&) = delete;
 
   const Map& all() const { return vmas_; }
   size_t count() const { return vmas_.size(); }

@@ -116,7 +116,8 @@ TEST_F(ScriptTest, PathCutOffByTheLineLimitIsEnoexec) {
 TEST_F(ScriptTest, LongArgumentIsCutAtTheLineLimit) {
   const std::string path = Script("s", "#!" + interpreter_ + " " + std::string(400, 'z') + "\n");
   const std::string text = ArgsOf(path);
-  const size_t count = std::count(text.begin(), text.end(), 'z');
+  // The second line; a random directory name in the others may have the letter, too.
+  const size_t count = text.find('\n', text.find('\n') + 1) - text.find('\n') - 1;
   constexpr size_t kLineLimit = 255;  // of the 256 bytes that the kernel looks at, the last ends the string
   EXPECT_EQ(count, kLineLimit - strlen("#! ") - interpreter_.size());
 }

@@ -26,14 +26,16 @@ itimerval Micros(long first, long interval = 0) {
   return {{interval / 1000000, interval % 1000000}, {first / 1000000, first % 1000000}};
 }
 
+void DisarmAll() {
+  for (auto which : {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF}) {
+    const itimerval off = {};
+    setitimer(which, &off, nullptr);
+  }
+}
+
 class ItimerTest : public testing::Test {
  protected:
-  ~ItimerTest() override {
-    for (auto which : {ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF}) {
-      const itimerval off = {};
-      setitimer(which, &off, nullptr);
-    }
-  }
+  ~ItimerTest() override { DisarmAll(); }
 };
 
 TEST_F(ItimerTest, RealTimerFiresOnce) {
@@ -50,6 +52,7 @@ TEST_F(ItimerTest, IntervalRepeats) {
   const itimerval timer = Micros(2000, 2000);
   ASSERT_THAT(setitimer(ITIMER_REAL, &timer, nullptr), SyscallSucceeds());
   EXPECT_TRUE(Eventually([&] { return counter.count() >= 5; }));
+  DisarmAll();  // while the handler is still there
 }
 
 TEST_F(ItimerTest, ReadingShowsTheRemainder) {
@@ -87,6 +90,7 @@ TEST_F(ItimerTest, CpuTimersStandStillWhileSleeping) {
   ASSERT_THAT(setitimer(ITIMER_PROF, &timer, nullptr), SyscallSucceeds());
   SleepMs(60);
   EXPECT_EQ(prof.count(), 0);
+  DisarmAll();  // while the handler is still there
 }
 
 TEST_F(ItimerTest, BadArguments) {
@@ -220,6 +224,8 @@ TEST(PosixTimerTest, MissedExpirationsAreCountedAsOverrun) {
   ASSERT_THAT(sigwaitinfo(&set, &info), SyscallSucceedsWithValue(SIGUSR1));
   EXPECT_GE(info.si_overrun, 10);
   EXPECT_GE(timer.Overrun(), 10);
+  timer.Delete();
+  DrainSignals({SIGUSR1});
 }
 
 TEST(PosixTimerTest, OnlyOneSignalIsPendingPerTimer) {

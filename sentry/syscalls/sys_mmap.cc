@@ -112,15 +112,15 @@ ErrorOr<void> SysRseq(Task& t, UserAddr area, uint32_t length, int flags, uint32
 }
 
 constexpr SyscallRow kRows[] = {
-    CALL_PARTIAL(mmap, SysMmap, "ptr u64 flags:prot flags:mmap fd hex", "MAP_HUGETLB: ENOMEM, as without reserved huge pages"),
+    CALL_PARTIAL(mmap, SysMmap, "ptr u64 flags:prot flags:map fd hex", "MAP_HUGETLB: ENOMEM, as without reserved huge pages"),
     CALL(munmap, SysMunmap, "ptr u64"),
     CALL(mprotect, SysMprotect, "ptr u64 flags:prot"),
-    CALL(mremap, SysMremap, "ptr u64 u64 flags:mremap ptr"),
+    CALL(mremap, SysMremap, "ptr u64 u64 hex ptr"),
     CALL(brk, SysBrk, "ptr"),
     CALL_PARTIAL(madvise, SysMadvise, "ptr u64 int", "MADV_HWPOISON and MADV_SOFT_OFFLINE: EINVAL; MADV_MERGEABLE has no effect"),
     CALL_PARTIAL(process_madvise, SysProcessMadvise, "fd ptr u64 int hex", "advice about pages only"),
     CALL(mincore, SysMincore, "ptr u64 ptr"),
-    CALL(msync, SysMsync, "ptr u64 flags:msync"),
+    CALL(msync, SysMsync, "ptr u64 hex"),
     CALL_PARTIAL(mlock, SysMlock, "ptr u64", "populates; the host may still swap the pages out"),
     CALL_PARTIAL(mlock2, SysMlock2, "ptr u64 hex", "populates; the host may still swap the pages out"),
     CALL(munlock, SysMunlock, "ptr u64"),

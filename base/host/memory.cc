@@ -1,8 +1,12 @@
 #include "base/host/memory.h"
 
+#include "abi/mman.h"
 #include "abi/syscall_nr.h"
 
 #include "base/host/raw.h"
+
+// The linker's: from the ELF header to the end of the code. Nothing in between is writable.
+extern "C" const char __executable_start, etext;
 
 namespace moat::host {
 
@@ -22,6 +26,13 @@ ErrorOr<void> Mlock2(const void* addr, size_t length, uint32_t flags) {
 ErrorOr<void> Munlock(const void* addr, size_t length) { return Call<void>(abi::kNr_munlock, addr, length); }
 ErrorOr<void> Mincore(void* addr, size_t length, uint8_t* resident) {
   return Call<void>(abi::kNr_mincore, addr, length, resident);
+}
+void ReleaseImagePages() {
+  constexpr uintptr_t kPage = 4096;
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(&__executable_start) & ~(kPage - 1);
+  const uintptr_t end = reinterpret_cast<uintptr_t>(&etext) & ~(kPage - 1);
+  // Private pages that were never written are dropped without loss; a failure costs memory only.
+  (void)Madvise(reinterpret_cast<void*>(begin), end - begin, abi::kMADV_DONTNEED);
 }
 ErrorOr<long> Membarrier(int command, uint32_t flags) { return Call<long>(abi::kNr_membarrier, command, flags, 0); }
 

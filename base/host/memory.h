@@ -17,6 +17,9 @@ ErrorOr<void> Msync(void* addr, size_t length, uint32_t flags);
 ErrorOr<void> Mlock2(const void* addr, size_t length, uint32_t flags);
 ErrorOr<void> Munlock(const void* addr, size_t length);
 ErrorOr<void> Mincore(void* addr, size_t length, uint8_t* resident);
+// Lets go of the pages of this program's read-only image that start-up touched; what is used again is mapped again from
+// the page cache. For processes that from now on mostly wait: it is most of their resident memory.
+void ReleaseImagePages();
 ErrorOr<long> Membarrier(int command, uint32_t flags);
 
 }  // namespace moat::host

@@ -2,6 +2,7 @@
 
 #include "abi/fcntl.h"
 #include "base/host/file.h"
+#include "base/host/memory.h"
 #include "runtime/cli/cli.h"
 #include "runtime/sandbox/caller.h"
 #include "runtime/sandbox/launch.h"
@@ -41,6 +42,7 @@ int Do(const DoOptions& options, char** envp) {
   const UniqueFd signals = TakeSignals(caller);
   const TerminalGuard terminal(caller.tty);
   Sandbox sandbox = Launch(plan, caller, outputs.files);
+  host::ReleaseImagePages();
   return Supervise(sandbox, signals, caller, options.timeout_s);
 }
 

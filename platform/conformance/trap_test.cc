@@ -154,7 +154,9 @@ TEST_P(TrapTest, ExceptionsCarrySignalCodeAndAddress) {
       ASSERT_EQ(trap.kind, TrapKind::kException);
       EXPECT_EQ(trap.signo, fault.signo);
       EXPECT_EQ(trap.code, fault.code);
-      if (fault.addr != 0) EXPECT_EQ(trap.addr, fault.addr);
+      if (fault.addr != 0) {
+        EXPECT_EQ(trap.addr, fault.addr);
+      }
       EXPECT_EQ(trap.trap_no, fault.trap_no);
       EXPECT_EQ(trap.error_code, fault.error_code);
     }

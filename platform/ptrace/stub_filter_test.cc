@@ -53,7 +53,9 @@ TEST(StubFilter, AllowsOnlyItsListFromItsText) {
   for (int nr = 0; nr < 600; ++nr) {
     bool listed = false;
     for (const StubRule& rule : StubRules()) listed |= rule.nr == nr;
-    if (!listed) EXPECT_FALSE(Allowed(nr, {})) << nr;
+    if (!listed) {
+      EXPECT_FALSE(Allowed(nr, {})) << nr;
+    }
     EXPECT_FALSE(Allowed(nr | abi::kX32_SYSCALL_BIT, {})) << nr;
   }
 }

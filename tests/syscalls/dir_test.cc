@@ -160,7 +160,9 @@ TEST(Getdents, ListsEveryNameOnceWithTypeAndInode) {
     EXPECT_TRUE(found[name].type == type || found[name].type == DT_UNKNOWN) << name;
     struct stat st;
     ASSERT_THAT(lstat(dir.Path(name).c_str(), &st), SyscallSucceeds());
-    if (name != "..") EXPECT_EQ(found[name].ino, st.st_ino) << name;
+    if (name != "..") {
+      EXPECT_EQ(found[name].ino, st.st_ino) << name;
+    }
   }
 }
 

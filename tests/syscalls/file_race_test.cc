@@ -151,7 +151,9 @@ TEST(FileRace, LinkCountsAddUp) {
     for (int i = 0; i < kRounds; ++i) {
       const std::string name = file.dir().Path("link" + std::to_string(who) + "." + std::to_string(i));
       ASSERT_THAT(link(file.path().c_str(), name.c_str()), SyscallSucceeds());
-      if (i % 2) ASSERT_THAT(unlink(name.c_str()), SyscallSucceeds());
+      if (i % 2) {
+        ASSERT_THAT(unlink(name.c_str()), SyscallSucceeds());
+      }
     }
   });
   struct stat st;

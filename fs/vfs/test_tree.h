@@ -15,7 +15,8 @@ namespace moat {
 
 class TestTree {
  public:
-  explicit TestTree(Ref<FileSystem> fs = NewTmpfs()) : ns(MountNamespace::Create(std::move(fs), 0, "test")) {
+  TestTree() : TestTree(NewTmpfs()) {}
+  explicit TestTree(Ref<FileSystem> fs) : ns(MountNamespace::Create(std::move(fs), 0, "test")) {
     creds.effective = creds.permitted = kAllCapabilities;
     user.uid = user.euid = user.suid = user.fsuid = 1000;
     user.gid = user.egid = user.sgid = user.fsgid = 1000;

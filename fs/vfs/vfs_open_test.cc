@@ -60,7 +60,7 @@ TEST_F(VfsOpenTest, SymlinkRules) {
 
 TEST_F(VfsOpenTest, PermissionsDecide) {
   t.Write("/f", "x");
-  vfs::Chmod(t.creds, *t.Walk("/f"), 0640).value();
+  ASSERT_TRUE(vfs::Chmod(t.creds, *t.Walk("/f"), 0640).ok());
   t.who = &t.user;
   EXPECT_EQ(OpenError("/f", abi::kO_RDONLY), kEACCES);
   EXPECT_EQ(OpenError("/new", abi::kO_CREAT), kEACCES);

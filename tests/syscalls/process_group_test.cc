@@ -36,11 +36,15 @@ TEST(ProcessGroupTest, ProcessCanLeadANewGroup) {
 }
 
 TEST(ProcessGroupTest, ParentMovesItsChild) {
-  ScopedChild child(Pause);
-  EXPECT_THAT(setpgid(child.pid(), child.pid()), SyscallSucceeds());
-  EXPECT_THAT(getpgid(child.pid()), SyscallSucceedsWithValue(child.pid()));
-  EXPECT_THAT(setpgid(child.pid(), getpgrp()), SyscallSucceeds());
-  EXPECT_THAT(getpgid(child.pid()), SyscallSucceedsWithValue(getpgrp()));
+  EXPECT_THAT(RunInChild([] {
+                ASSERT_THAT(setpgid(0, 0), SyscallSucceeds());
+                ScopedChild child(Pause);
+                EXPECT_THAT(setpgid(child.pid(), child.pid()), SyscallSucceeds());
+                EXPECT_THAT(getpgid(child.pid()), SyscallSucceedsWithValue(child.pid()));
+                EXPECT_THAT(setpgid(child.pid(), getpgrp()), SyscallSucceeds());
+                EXPECT_THAT(getpgid(child.pid()), SyscallSucceedsWithValue(getpgrp()));
+              }),
+              ExitedWith(0));
 }
 
 TEST(ProcessGroupTest, ChildJoinsItsSiblingsGroup) {

@@ -32,6 +32,8 @@ ErrorOr<size_t> BufferSource::Get(std::span<std::byte> buffer) {
   return n;
 }
 
+void BufferSource::Unget(size_t n) { done_ -= std::min(n, done_); }
+
 namespace {
 
 size_t TotalLength(const std::vector<UserRange>& ranges) {
@@ -76,6 +78,19 @@ ErrorOr<size_t> UserSink::Put(std::span<const std::byte> data) {
 
 UserSource::UserSource(UserMemory& memory, std::vector<UserRange> ranges)
     : memory_(memory), ranges_(std::move(ranges)), remaining_(TotalLength(ranges_)) {}
+
+void UserSource::Unget(size_t n) {
+  while (n > 0 && (offset_ > 0 || index_ > 0)) {
+    if (offset_ == 0) {
+      offset_ = ranges_[--index_].length;
+      continue;
+    }
+    size_t step = std::min(n, offset_);
+    offset_ -= step;
+    remaining_ += step;
+    n -= step;
+  }
+}
 
 ErrorOr<size_t> UserSource::Get(std::span<std::byte> buffer) {
   return Walk(ranges_, buffer.size(), index_, offset_, remaining_, [&](UserAddr addr, size_t done, size_t n) {

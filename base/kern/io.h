@@ -27,6 +27,8 @@ class IoSource {
   virtual size_t remaining() const = 0;
   // Fills a prefix of `buffer`, returns its length (min(buffer, remaining) if no fault). 0 at the end.
   virtual ErrorOr<size_t> Get(std::span<std::byte> buffer) = 0;
+  // Takes the last `n` bytes back: an object looked at them and had no room. Sources that cannot go back end here.
+  virtual void Unget(size_t n) {}
 };
 
 class BufferSink final : public IoSink {
@@ -46,6 +48,7 @@ class BufferSource final : public IoSource {
   explicit BufferSource(std::span<const std::byte> buffer) : buffer_(buffer) {}
   size_t remaining() const override { return buffer_.size() - done_; }
   ErrorOr<size_t> Get(std::span<std::byte> buffer) override;
+  void Unget(size_t n) override;
   size_t done() const { return done_; }
 
  private:
@@ -76,6 +79,7 @@ class UserSource final : public IoSource {
   UserSource(UserMemory& memory, std::vector<UserRange> ranges);
   size_t remaining() const override { return remaining_; }
   ErrorOr<size_t> Get(std::span<std::byte> buffer) override;
+  void Unget(size_t n) override;
 
  private:
   UserMemory& memory_;

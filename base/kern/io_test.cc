@@ -26,6 +26,19 @@ TEST(BufferSink, TakesWhatFits) {
   EXPECT_EQ(memcmp(buffer, "abcde", 5), 0);
 }
 
+TEST(UserSource, UngetGoesBackOverRanges) {
+  FakeUserMemory memory(kBase, kSize);
+  memcpy(memory.data(), "abcdef", 6);
+  UserSource source(memory, {{kBase, 2}, {kBase + 2, 0}, {kBase + 2, 4}});
+  std::byte buffer[5];
+  ASSERT_EQ(*source.Get(buffer), 5u);
+  source.Unget(4);
+  EXPECT_EQ(source.remaining(), 5u);
+  ASSERT_EQ(*source.Get(buffer), 5u);
+  EXPECT_EQ(memcmp(buffer, "bcdef", 5), 0);
+  EXPECT_EQ(source.remaining(), 0u);
+}
+
 TEST(BufferSink, PutZerosStopsAtTheEnd) {
   std::vector<std::byte> buffer(10000, std::byte{1});
   BufferSink sink(buffer);

@@ -40,11 +40,15 @@ ErrorOr<size_t> WriteStream(Task& t, FileDescription& file, IoSource& src, IoFla
   size_t done = 0;
   auto attempt = [&] { return file.TryWrite(src, nullptr, flags); };
   WaitQueue* queue = file.wait_queue();
+  bool takes_messages = file.inode().type() == 0;  // eventfd and its like: one value a call
   for (;;) {
     ErrorOr<size_t> r = flags.nonblocking || !queue ? attempt() : t.BlockOn(*queue, kWriteEvents, kForever, attempt);
-    if (!r.ok()) return done ? ErrorOr<size_t>(done) : r;
+    if (!r.ok()) {
+      if (done && r.error() == kEPIPE) t.SendSignal(MakeSigInfo(abi::kSIGPIPE, abi::kSI_USER));
+      return done ? ErrorOr<size_t>(done) : r;
+    }
     done += *r;
-    if (src.remaining() == 0 || flags.nonblocking || *r == 0) return done;
+    if (src.remaining() == 0 || flags.nonblocking || *r == 0 || takes_messages) return done;
   }
 }
 
@@ -68,6 +72,10 @@ class LimitedSource final : public IoSource {
     size_t n = TRY(inner_.Get(buffer.first(std::min(buffer.size(), left_))));
     left_ -= n;
     return n;
+  }
+  void Unget(size_t n) override {
+    inner_.Unget(n);
+    left_ += n;
   }
 
  private:

@@ -135,7 +135,9 @@ TEST(PtraceTest, SystemCallStopsComeInPairs) {
     ASSERT_THAT(Ptrace(PTRACE_SYSCALL, tracee.pid()), SyscallSucceeds());
     ASSERT_THAT(NextStop(tracee.pid()), StoppedBy(SIGTRAP | 0x80));
     EXPECT_EQ(tracee.Regs().orig_rax, entry.orig_rax);
-    if (entry.orig_rax == SYS_getppid) EXPECT_EQ(static_cast<pid_t>(tracee.Regs().rax), getpid());
+    if (entry.orig_rax == SYS_getppid) {
+      EXPECT_EQ(static_cast<pid_t>(tracee.Regs().rax), getpid());
+    }
   }
   EXPECT_GE(entries, 1);
   tracee.Cont();

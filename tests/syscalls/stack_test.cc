@@ -230,7 +230,9 @@ TEST(MapsTest, LinesAreSortedAndDisjoint) {
   ASSERT_GT(lines.size(), 4u);
   for (size_t i = 0; i < lines.size(); ++i) {
     EXPECT_LT(lines[i].start, lines[i].end);
-    if (i > 0) EXPECT_LE(lines[i - 1].end, lines[i].start);
+    if (i > 0) {
+      EXPECT_LE(lines[i - 1].end, lines[i].start);
+    }
   }
 }
 

@@ -26,15 +26,6 @@ IoFlags WithFileFlags(const FileDescription& file, IoFlags flags) {
   return flags;
 }
 
-ErrorOr<size_t> Read(Task& t, FileDescription& file, IoSink& dst, int64_t* offset, IoFlags flags) {
-  flags = WithFileFlags(file, flags);
-  auto attempt = [&] { return file.TryRead(dst, offset, flags); };
-  WaitQueue* queue = file.wait_queue();
-  ErrorOr<size_t> r = flags.nonblocking || !queue ? attempt() : t.BlockOn(*queue, kReadEvents, kForever, attempt);
-  if (r.ok() && *r > 0) vfs::AfterRead(file);
-  return r;
-}
-
 // Streams: loops until all is written, as a blocking pipe or socket write does.
 ErrorOr<size_t> WriteStream(Task& t, FileDescription& file, IoSource& src, IoFlags flags) {
   size_t done = 0;
@@ -83,7 +74,29 @@ class LimitedSource final : public IoSource {
   size_t left_;
 };
 
-ErrorOr<size_t> Write(Task& t, FileDescription& file, IoSource& src, int64_t* offset, IoFlags flags) {
+// Holds the position of a file that tasks may share.
+template <class F>
+ErrorOr<uint64_t> AtPosition(FileDescription& file, F io) {
+  if (!file.seekable()) return io(nullptr);
+  TaskMutexLock lock(file.position_lock());
+  int64_t position = file.position();
+  ErrorOr<size_t> r = io(&position);
+  if (r.ok()) file.set_position(position);
+  return r.ok() ? ErrorOr<uint64_t>(*r) : ErrorOr<uint64_t>(r.error());
+}
+
+}  // namespace
+
+ErrorOr<size_t> ReadUnlocked(Task& t, FileDescription& file, IoSink& dst, int64_t* offset, IoFlags flags) {
+  flags = WithFileFlags(file, flags);
+  auto attempt = [&] { return file.TryRead(dst, offset, flags); };
+  WaitQueue* queue = file.wait_queue();
+  ErrorOr<size_t> r = flags.nonblocking || !queue ? attempt() : t.BlockOn(*queue, kReadEvents, kForever, attempt);
+  if (r.ok() && *r > 0) vfs::AfterRead(file);
+  return r;
+}
+
+ErrorOr<size_t> WriteUnlocked(Task& t, FileDescription& file, IoSource& src, int64_t* offset, IoFlags flags) {
   flags = WithFileFlags(file, flags);
   if (src.remaining() > 0) TRY(vfs::BeforeWrite(t.creds(), file));
   ErrorOr<size_t> r = size_t{0};
@@ -105,41 +118,28 @@ ErrorOr<size_t> Write(Task& t, FileDescription& file, IoSource& src, int64_t* of
   return r;
 }
 
-// Holds the position of a file that tasks may share.
-template <class F>
-ErrorOr<uint64_t> AtPosition(FileDescription& file, F io) {
-  if (!file.seekable()) return io(nullptr);
-  TaskMutexLock lock(file.position_lock());
-  int64_t position = file.position();
-  ErrorOr<size_t> r = io(&position);
-  if (r.ok()) file.set_position(position);
-  return r.ok() ? ErrorOr<uint64_t>(*r) : ErrorOr<uint64_t>(r.error());
-}
-
-}  // namespace
-
 ErrorOr<uint64_t> ReadFile(Task& t, FileDescription& file, IoSink& dst, IoFlags flags) {
   if (!file.readable()) return kEBADF;
-  return AtPosition(file, [&](int64_t* offset) { return Read(t, file, dst, offset, flags); });
+  return AtPosition(file, [&](int64_t* offset) { return ReadUnlocked(t, file, dst, offset, flags); });
 }
 
 ErrorOr<uint64_t> WriteFile(Task& t, FileDescription& file, IoSource& src, IoFlags flags) {
   if (!file.writable()) return kEBADF;
-  return AtPosition(file, [&](int64_t* offset) { return Write(t, file, src, offset, flags); });
+  return AtPosition(file, [&](int64_t* offset) { return WriteUnlocked(t, file, src, offset, flags); });
 }
 
 ErrorOr<uint64_t> ReadFileAt(Task& t, FileDescription& file, IoSink& dst, int64_t offset, IoFlags flags) {
   if (offset < 0) return kEINVAL;
   if (!file.readable()) return kEBADF;
   if (!file.seekable()) return kESPIPE;
-  return TRY(Read(t, file, dst, &offset, flags));
+  return TRY(ReadUnlocked(t, file, dst, &offset, flags));
 }
 
 ErrorOr<uint64_t> WriteFileAt(Task& t, FileDescription& file, IoSource& src, int64_t offset, IoFlags flags) {
   if (offset < 0) return kEINVAL;
   if (!file.writable()) return kEBADF;
   if (!file.seekable()) return kESPIPE;
-  return TRY(Write(t, file, src, &offset, flags));
+  return TRY(WriteUnlocked(t, file, src, &offset, flags));
 }
 
 ErrorOr<std::vector<UserRange>> ReadIovec(Task& t, UserAddr iov, uint64_t count) {

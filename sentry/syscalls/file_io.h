@@ -19,6 +19,10 @@ ErrorOr<uint64_t> WriteFile(Task& t, FileDescription& file, IoSource& src, IoFla
 ErrorOr<uint64_t> ReadFileAt(Task& t, FileDescription& file, IoSink& dst, int64_t offset, IoFlags flags = {});
 ErrorOr<uint64_t> WriteFileAt(Task& t, FileDescription& file, IoSource& src, int64_t offset, IoFlags flags = {});
 
+// At *offset, which moves (null: a stream), in a file whose access mode the caller has checked and whose position it guards.
+ErrorOr<size_t> ReadUnlocked(Task& t, FileDescription& file, IoSink& dst, int64_t* offset, IoFlags flags);
+ErrorOr<size_t> WriteUnlocked(Task& t, FileDescription& file, IoSource& src, int64_t* offset, IoFlags flags);
+
 // iovec arrays of readv(2): kEINVAL beyond IOV_MAX or when the lengths overflow; cut at kMaxIo.
 ErrorOr<std::vector<UserRange>> ReadIovec(Task& t, UserAddr iov, uint64_t count);
 

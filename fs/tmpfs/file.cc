@@ -4,6 +4,7 @@
 
 #include "abi/fcntl.h"
 #include "abi/stat.h"
+#include "fs/vfs/nested_lock.h"
 
 namespace moat {
 
@@ -70,11 +71,10 @@ void TmpfsFile::Refresh() {
 }
 
 ErrorOr<size_t> TmpfsFile::Read(IoSink& dst, int64_t* offset) {
-  TaskMutexLock lock(this->lock());
   uint64_t size = Size(), at = static_cast<uint64_t>(*offset);
   if (at >= size || dst.remaining() == 0) return size_t{0};
   size_t n = static_cast<size_t>(std::min<uint64_t>(dst.remaining(), size - at));
-  size_t done = TRY(store_.Read(dst, at, n, size));
+  size_t done = TRY(store_.Read(dst, at, n));
   *offset += static_cast<int64_t>(done);
   return done;
 }
@@ -88,7 +88,7 @@ ErrorOr<void> TmpfsFile::CheckSealsForWrite(uint64_t end) const {
 
 ErrorOr<size_t> TmpfsFile::Write(IoSource& src, int64_t* offset, bool append) {
   if (src.remaining() == 0) return size_t{0};
-  TaskMutexLock lock(this->lock());
+  NestedTaskLock lock(this->lock());
   uint64_t size = Size();
   uint64_t at = append ? size : static_cast<uint64_t>(*offset);
   if (src.remaining() > kMaxSize - at) return kEFBIG;
@@ -112,7 +112,7 @@ ErrorOr<void> TmpfsFile::SetSize(uint64_t size) {
 
 ErrorOr<int64_t> TmpfsFile::Seek(int64_t offset, int whence) {
   if (offset < 0) return kENXIO;
-  TaskMutexLock lock(this->lock());
+  NestedTaskLock lock(this->lock());
   uint64_t at = static_cast<uint64_t>(offset);
   uint64_t to = TRY(whence == abi::kSEEK_DATA ? store_.SeekData(at, Size()) : store_.SeekHole(at, Size()));
   return static_cast<int64_t>(to);
@@ -123,7 +123,7 @@ ErrorOr<void> TmpfsFile::Allocate(uint32_t mode, uint64_t offset, uint64_t lengt
   constexpr uint32_t kKnown = kPunch | abi::kFALLOC_FL_ZERO_RANGE;
   if (mode & ~kKnown) return kEOPNOTSUPP;
   if (length > kMaxSize - offset) return kEFBIG;
-  TaskMutexLock lock(this->lock());
+  NestedTaskLock lock(this->lock());
   uint64_t size = Size(), end = offset + length;
   if (mode & abi::kFALLOC_FL_PUNCH_HOLE) {
     if (mode != kPunch) return kEOPNOTSUPP;
@@ -149,7 +149,6 @@ ErrorOr<void> TmpfsFile::Allocate(uint32_t mode, uint64_t offset, uint64_t lengt
 
 ErrorOr<HostBacking> TmpfsFile::Map(uint64_t offset, bool shared_writable) {
   if (shared_writable && (seals() & (abi::kF_SEAL_WRITE | abi::kF_SEAL_FUTURE_WRITE))) return kEPERM;
-  TaskMutexLock lock(this->lock());
   int fd = TRY(store_.ToMemfd(Size()));
   return HostBacking{fd, offset};
 }
@@ -158,7 +157,7 @@ ErrorOr<void> TmpfsFile::AddSeals(uint32_t seals) {
   constexpr uint32_t kKnown = abi::kF_SEAL_SEAL | abi::kF_SEAL_SHRINK | abi::kF_SEAL_GROW | abi::kF_SEAL_WRITE |
                               abi::kF_SEAL_FUTURE_WRITE | abi::kF_SEAL_EXEC;
   if (seals & ~kKnown) return kEINVAL;
-  TaskMutexLock lock(this->lock());
+  NestedTaskLock lock(this->lock());
   uint32_t old = seals_.load(std::memory_order_relaxed);
   if (old & abi::kF_SEAL_SEAL) return kEPERM;
   if ((seals & abi::kF_SEAL_WRITE) && !(old & abi::kF_SEAL_WRITE) && writable_mappings() > 0) return kEBUSY;
@@ -167,7 +166,7 @@ ErrorOr<void> TmpfsFile::AddSeals(uint32_t seals) {
 }
 
 ErrorOr<void> TmpfsFile::MakeMappable(uint64_t size) {
-  TaskMutexLock lock(this->lock());
+  NestedTaskLock lock(this->lock());
   TRY(store_.ToMemfd(size));
   SetSizeAttr(size);
   return {};

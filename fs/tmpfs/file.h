@@ -16,7 +16,7 @@ class TmpfsFile final : public TmpfsInode {
   ErrorOr<void> SetAttributes(const SetAttr& set) override;
   ErrorOr<Ref<FileDescription>> Open(const Path& path, uint32_t flags) override;
 
-  // The calls of open files; they take lock().
+  // The calls of open files. Those that change the file take lock(), below the lock of an overlay's inode.
   ErrorOr<size_t> Read(IoSink& dst, int64_t* offset);
   ErrorOr<size_t> Write(IoSource& src, int64_t* offset, bool append);
   ErrorOr<int64_t> Seek(int64_t offset, int whence);
@@ -37,7 +37,7 @@ class TmpfsFile final : public TmpfsInode {
   void SetSizeAttr(uint64_t size);
   ErrorOr<void> CheckSealsForWrite(uint64_t end) const;
 
-  PageStore store_;  // lock()
+  PageStore store_;
   std::atomic<uint32_t> seals_;
 };
 

@@ -15,7 +15,7 @@ namespace {
 constexpr uint64_t kPage = abi::kPAGE_SIZE;
 // Files that reach beyond this move to a memfd.
 constexpr uint64_t kMaxHeapSize = 1 << 20;
-// Bytes per host call between a memfd and guest memory.
+// Bytes that move at once between a file and guest memory.
 constexpr size_t kChunk = 64 * 1024;
 // Small pages grow by doubling from here.
 constexpr size_t kSmallestPage = 64;
@@ -39,41 +39,32 @@ PageStore::~PageStore() {
   UniqueFd close(fd());
 }
 
-ErrorOr<size_t> PageStore::Read(IoSink& dst, uint64_t offset, size_t n, uint64_t file_size) {
-  if (fd() >= 0) return ReadMemfd(dst, offset, n);
-  size_t done = 0;
-  while (done < n) {
-    uint64_t at = offset + done, index = at / kPage;
-    size_t in_page = at % kPage;
-    auto it = pages_.lower_bound(index);
-    size_t step, put;
-    if (it == pages_.end() || it->first != index) {
-      uint64_t hole_end = it == pages_.end() ? file_size : it->first * kPage;
-      step = static_cast<size_t>(std::min<uint64_t>(n - done, hole_end - at));
-      ErrorOr<size_t> zeros = dst.PutZeros(step);
-      if (!zeros.ok()) return done ? ErrorOr<size_t>(done) : zeros;
-      put = *zeros;
-    } else {
-      const Page& page = it->second;
-      step = std::min(n - done, kPage - in_page);
-      bool data = in_page < page.size();
-      if (data) step = std::min(step, page.size() - in_page);
-      ErrorOr<size_t> moved = data ? dst.Put({page.data() + in_page, step}) : dst.PutZeros(step);
-      if (!moved.ok()) return done ? ErrorOr<size_t>(done) : moved;
-      put = *moved;
+ErrorOr<size_t> PageStore::Fetch(std::span<std::byte> to, uint64_t offset) {
+  if (fd() < 0) {
+    MutexLock lock(mu_);
+    if (fd() < 0) {
+      for (size_t done = 0; done < to.size();) {
+        uint64_t at = offset + done;
+        size_t in_page = at % kPage, step = std::min(to.size() - done, kPage - in_page), have = 0;
+        auto it = pages_.find(at / kPage);
+        if (it != pages_.end() && in_page < it->second.size()) {
+          have = std::min(step, it->second.size() - in_page);
+          memcpy(to.data() + done, it->second.data() + in_page, have);
+        }
+        memset(to.data() + done + have, 0, step - have);
+        done += step;
+      }
+      return to.size();
     }
-    done += put;
-    if (put < step) break;
   }
-  return done;
+  return host::Pread(fd(), to.data(), to.size(), offset);
 }
 
-ErrorOr<size_t> PageStore::ReadMemfd(IoSink& dst, uint64_t offset, size_t n) {
+ErrorOr<size_t> PageStore::Read(IoSink& dst, uint64_t offset, size_t n) {
   auto buffer = std::make_unique_for_overwrite<std::byte[]>(std::min(n, kChunk));
   size_t done = 0;
   while (done < n) {
-    size_t step = std::min(n - done, kChunk);
-    size_t got = TRY(host::Pread(fd(), buffer.get(), step, offset + done));
+    size_t got = TRY(Fetch({buffer.get(), std::min(n - done, kChunk)}, offset + done));
     if (got == 0) break;
     ErrorOr<size_t> put = dst.Put({buffer.get(), got});
     if (!put.ok()) return done ? ErrorOr<size_t>(done) : put;
@@ -83,55 +74,53 @@ ErrorOr<size_t> PageStore::ReadMemfd(IoSink& dst, uint64_t offset, size_t n) {
   return done;
 }
 
+ErrorOr<size_t> PageStore::Store(std::span<const std::byte> from, uint64_t offset) {
+  if (fd() < 0) {
+    MutexLock lock(mu_);
+    for (size_t done = 0; fd() < 0;) {
+      if (done == from.size()) return done;
+      uint64_t at = offset + done;
+      size_t in_page = at % kPage, step = std::min(from.size() - done, kPage - in_page);
+      auto it = pages_.find(at / kPage);
+      if (it == pages_.end()) {
+        ErrorOr<void> charge = limit_->Charge(1);
+        if (!charge.ok()) return done ? ErrorOr<size_t>(done) : charge.error();
+        charged_.fetch_add(1, std::memory_order_relaxed);
+        it = pages_.try_emplace(at / kPage).first;
+      }
+      Grow(it->second, in_page + step);
+      memcpy(it->second.data() + in_page, from.data() + done, step);
+      done += step;
+    }
+  }
+  // Charged as if all pages were new; CountPages puts it right.
+  if (PagesOf(from.size()) > limit_->free()) {
+    CountPages();
+    ErrorOr<uint64_t> hole = host::Lseek(fd(), static_cast<int64_t>(offset), abi::kSEEK_HOLE);
+    bool present = hole.ok() && *hole >= offset + from.size();  // an overwrite needs no room
+    if (!present && PagesOf(from.size()) > limit_->free()) return kENOSPC;
+  }
+  return host::Pwrite(fd(), from.data(), from.size(), offset);
+}
+
 ErrorOr<size_t> PageStore::Write(IoSource& src, uint64_t offset, uint64_t file_size) {
   if (fd() < 0 && offset + src.remaining() > kMaxHeapSize) {
     // Without a descriptor to spare the file stays where it is.
     ErrorOr<int> moved = ToMemfd(file_size);
     if (!moved.ok() && moved.error() != kENFILE) return moved.error();
   }
-  return fd() >= 0 ? WriteMemfd(src, offset) : WriteHeap(src, offset);
-}
-
-ErrorOr<size_t> PageStore::WriteHeap(IoSource& src, uint64_t offset) {
-  size_t done = 0;
-  while (src.remaining() > 0) {
-    uint64_t at = offset + done, index = at / kPage;
-    size_t in_page = at % kPage;
-    size_t step = std::min(src.remaining(), kPage - in_page);
-    auto it = pages_.find(index);
-    if (it == pages_.end()) {
-      ErrorOr<void> charge = limit_->Charge(1);
-      if (!charge.ok()) return done ? ErrorOr<size_t>(done) : charge.error();
-      charged_.fetch_add(1, std::memory_order_relaxed);
-      it = pages_.try_emplace(index).first;
-    }
-    Grow(it->second, in_page + step);
-    ErrorOr<size_t> got = src.Get({it->second.data() + in_page, step});
-    if (!got.ok()) return done ? ErrorOr<size_t>(done) : got;
-    done += *got;
-    if (*got < step) break;
-  }
-  return done;
-}
-
-ErrorOr<size_t> PageStore::WriteMemfd(IoSource& src, uint64_t offset) {
   auto buffer = std::make_unique_for_overwrite<std::byte[]>(std::min(src.remaining(), kChunk));
   size_t done = 0;
   while (src.remaining() > 0) {
     size_t step = std::min(src.remaining(), kChunk);
     ErrorOr<size_t> got = src.Get({buffer.get(), step});
     if (!got.ok()) return done ? ErrorOr<size_t>(done) : got;
-    // Charged as if all pages were new; CountPages puts it right.
-    if (PagesOf(*got) > limit_->free()) {
-      CountPages();
-      if (PagesOf(*got) > limit_->free()) return done ? ErrorOr<size_t>(done) : kENOSPC;
-    }
-    ErrorOr<size_t> put = host::Pwrite(fd(), buffer.get(), *got, offset + done);
+    ErrorOr<size_t> put = Store({buffer.get(), *got}, offset + done);
     if (!put.ok()) return done ? ErrorOr<size_t>(done) : put;
     done += *put;
     if (*put < step) break;
   }
-  CountPages();
+  if (fd() >= 0) CountPages();
   return done;
 }
 
@@ -150,6 +139,8 @@ ErrorOr<void> PageStore::Resize(uint64_t old_size, uint64_t new_size) {
     return {};
   }
   if (new_size >= old_size) return {};
+  MutexLock lock(mu_);
+  if (fd() >= 0) return host::Ftruncate(fd(), new_size);  // mapped just now
   DropPages(PagesOf(new_size), UINT64_MAX);
   auto last = pages_.find(new_size / kPage);
   if (last != pages_.end() && last->second.size() > new_size % kPage) last->second.resize(new_size % kPage);
@@ -163,9 +154,13 @@ ErrorOr<void> PageStore::Punch(uint64_t offset, uint64_t end) {
     CountPages();
     return {};
   }
+  MutexLock lock(mu_);
+  if (fd() >= 0) {
+    return host::Fallocate(fd(), abi::kFALLOC_FL_PUNCH_HOLE | abi::kFALLOC_FL_KEEP_SIZE, offset, end - offset);
+  }
   uint64_t first_whole = PagesOf(offset), last_whole = end / kPage;
   if (first_whole < last_whole) DropPages(first_whole, last_whole);
-  auto clear = [&](uint64_t from, uint64_t to) {  // within one page
+  auto clear = [&](uint64_t from, uint64_t to) MOAT_REQUIRES(mu_) {  // within one page
     auto it = pages_.find(from / kPage);
     if (it == pages_.end() || from >= to) return;
     size_t begin = from % kPage, stop = std::min(begin + (to - from), it->second.size());
@@ -187,6 +182,8 @@ ErrorOr<void> PageStore::Allocate(uint64_t offset, uint64_t end, uint64_t file_s
     CountPages();
     return {};
   }
+  MutexLock lock(mu_);
+  if (fd() >= 0) return host::Fallocate(fd(), abi::kFALLOC_FL_KEEP_SIZE, offset, end - offset);
   for (uint64_t i = first; i < last; ++i) {
     if (pages_.contains(i)) continue;
     TRY(limit_->Charge(1));
@@ -199,6 +196,8 @@ ErrorOr<void> PageStore::Allocate(uint64_t offset, uint64_t end, uint64_t file_s
 ErrorOr<uint64_t> PageStore::SeekData(uint64_t offset, uint64_t size) {
   if (offset >= size) return kENXIO;
   if (fd() >= 0) return host::Lseek(fd(), static_cast<int64_t>(offset), abi::kSEEK_DATA);
+  MutexLock lock(mu_);
+  if (fd() >= 0) return host::Lseek(fd(), static_cast<int64_t>(offset), abi::kSEEK_DATA);
   auto it = pages_.lower_bound(offset / kPage);
   if (it == pages_.end() || it->first * kPage >= size) return kENXIO;
   return std::max(offset, it->first * kPage);
@@ -207,13 +206,15 @@ ErrorOr<uint64_t> PageStore::SeekData(uint64_t offset, uint64_t size) {
 ErrorOr<uint64_t> PageStore::SeekHole(uint64_t offset, uint64_t size) {
   if (offset >= size) return kENXIO;
   if (fd() >= 0) return host::Lseek(fd(), static_cast<int64_t>(offset), abi::kSEEK_HOLE);
+  MutexLock lock(mu_);
+  if (fd() >= 0) return host::Lseek(fd(), static_cast<int64_t>(offset), abi::kSEEK_HOLE);
   uint64_t index = offset / kPage;
   if (!pages_.contains(index)) return offset;
   while (pages_.contains(index)) ++index;
   return std::min(index * kPage, size);
 }
 
-ErrorOr<int> PageStore::ToMemfd(uint64_t size) {
+ErrorOr<int> PageStore::ToMemfdLocked(uint64_t size) {
   if (fd() >= 0) return fd();
   ErrorOr<UniqueFd> made = host::MemfdCreate("tmpfs", abi::kMFD_CLOEXEC);
   if (!made.ok()) return made.error() == kEMFILE ? kENFILE : made.error();

@@ -10,7 +10,6 @@ void NoteLockTaken() { ++t_locks_held; }
 void NoteLockDropped() { --t_locks_held; }
 int LocksHeld() { return t_locks_held; }
 
-#ifdef MOAT_TSAN
 void CondVar::Wait(Mutex& mu) {
   std::unique_lock<std::mutex> lock(mu.mu_, std::adopt_lock);
   cv_.wait(lock);
@@ -18,10 +17,5 @@ void CondVar::Wait(Mutex& mu) {
 }
 void CondVar::NotifyOne() { cv_.notify_one(); }
 void CondVar::NotifyAll() { cv_.notify_all(); }
-#else
-void CondVar::Wait(Mutex& mu) { cv_.Wait(&mu.mu_); }
-void CondVar::NotifyOne() { cv_.Signal(); }
-void CondVar::NotifyAll() { cv_.SignalAll(); }
-#endif
 
 }  // namespace moat

@@ -1,16 +1,12 @@
 // The short lock: held for a few instructions, never across a fiber's park or a host call that can wait (a debug build
-// counts and aborts). absl::Mutex inside, std::mutex under TSan, which does not know Debian's uninstrumented Abseil.
+// counts and aborts). std::mutex inside: no other file names it, so it can be changed here.
 #pragma once
 
-#include "base/sync/thread_annotations.h"
-#include "base/util/sanitizers.h"
-
-#ifdef MOAT_TSAN
 #include <condition_variable>
 #include <mutex>
-#else
-#include "absl/synchronization/mutex.h"
-#endif
+
+#include "base/sync/thread_annotations.h"
+
 
 namespace moat {
 
@@ -26,11 +22,7 @@ class MOAT_CAPABILITY("mutex") Mutex {
   Mutex& operator=(const Mutex&) = delete;
 
   void Lock() MOAT_ACQUIRE() MOAT_NO_THREAD_SAFETY_ANALYSIS {
-#ifdef MOAT_TSAN
     mu_.lock();
-#else
-    mu_.Lock();
-#endif
 #ifndef NDEBUG
     NoteLockTaken();
 #endif
@@ -39,20 +31,12 @@ class MOAT_CAPABILITY("mutex") Mutex {
 #ifndef NDEBUG
     NoteLockDropped();
 #endif
-#ifdef MOAT_TSAN
     mu_.unlock();
-#else
-    mu_.Unlock();
-#endif
   }
 
  private:
   friend class CondVar;
-#ifdef MOAT_TSAN
   std::mutex mu_;
-#else
-  absl::Mutex mu_;
-#endif
 };
 
 class MOAT_SCOPED_CAPABILITY MutexLock {
@@ -73,11 +57,7 @@ class CondVar {
   void NotifyAll();
 
  private:
-#ifdef MOAT_TSAN
   std::condition_variable cv_;
-#else
-  absl::CondVar cv_;
-#endif
 };
 
 }  // namespace moat

@@ -4,6 +4,7 @@
 
 namespace moat {
 
+NameCache::NameCache(size_t limit) : limit_(limit) {}
 NameCache::~NameCache() = default;
 
 std::string NameCache::Key(uint64_t dir, std::string_view name) {

@@ -26,7 +26,7 @@ struct KnownName {
 
 class NameCache {
  public:
-  explicit NameCache(size_t limit) : limit_(limit) {}
+  explicit NameCache(size_t limit);
   ~NameCache();
 
   void Put(uint64_t dir, std::string_view name, KnownName known);

@@ -24,22 +24,24 @@ ErrorOr<uint64_t> SysGetppid(Task& t) {
 }
 
 // The process `pid` names (0: the caller's); kESRCH.
-ErrorOr<ThreadGroup*> GroupOf(Task& t, int pid) MOAT_REQUIRES(t.kernel().tasks_lock) {
+ErrorOr<ThreadGroup*> GroupOf(Kernel& kernel, Task& t, int pid) MOAT_REQUIRES(kernel.tasks_lock) {
   if (pid == 0) return &t.group();
   if (pid < 0) return kESRCH;
-  Task* task = t.kernel().FindTask(pid);
+  Task* task = kernel.FindTask(pid);
   if (!task) return kESRCH;
   return &task->group();
 }
 
 ErrorOr<uint64_t> SysGetpgid(Task& t, int pid) {
-  MutexLock lock(t.kernel().tasks_lock);
-  return static_cast<uint64_t>(TRY(GroupOf(t, pid))->process_group->pgid);
+  Kernel& kernel = t.kernel();
+  MutexLock lock(kernel.tasks_lock);
+  return static_cast<uint64_t>(TRY(GroupOf(kernel, t, pid))->process_group->pgid);
 }
 ErrorOr<uint64_t> SysGetpgrp(Task& t) { return SysGetpgid(t, 0); }
 ErrorOr<uint64_t> SysGetsid(Task& t, int pid) {
-  MutexLock lock(t.kernel().tasks_lock);
-  return static_cast<uint64_t>(TRY(GroupOf(t, pid))->process_group->session->sid);
+  Kernel& kernel = t.kernel();
+  MutexLock lock(kernel.tasks_lock);
+  return static_cast<uint64_t>(TRY(GroupOf(kernel, t, pid))->process_group->session->sid);
 }
 
 ErrorOr<void> SysSetpgid(Task& t, int pid, int pgid) {
@@ -47,7 +49,7 @@ ErrorOr<void> SysSetpgid(Task& t, int pid, int pgid) {
   Kernel& kernel = t.kernel();
   MutexLock lock(kernel.tasks_lock);
   ThreadGroup& me = t.group();
-  ThreadGroup& target = *TRY(GroupOf(t, pid));
+  ThreadGroup& target = *TRY(GroupOf(kernel, t, pid));
   if (pid && target.tgid() != pid) return kEINVAL;  // a thread that is no leader
   if (&target != &me) {
     if (target.parent != &me) return kESRCH;

@@ -1,0 +1,86 @@
+#include "sentry/boot/mounts.h"
+
+#include "base/util/log.h"
+#include "fs/goferfs/gofer_fs.h"
+#include "fs/tmpfs/tmpfs.h"
+#include "fs/vfs/path_walk.h"
+#include "sentry/kernel/kernel.h"
+
+namespace moat {
+
+namespace {
+
+constexpr uint64_t kPageSize = 4096;
+constexpr uint64_t kDefaultLayerPages = (4ull << 30) / kPageSize;  // of a throwaway layer, unless configured
+
+class Builder {
+ public:
+  Builder(Kernel& kernel, const SandboxConfig& config, const Ref<GoferClient>& gofer)
+      : kernel_(kernel), config_(config), gofer_(gofer) {}
+
+  ErrorOr<Ref<MountNamespace>> Run() {
+    for (const SandboxMount& m : config_.mounts) {
+      ErrorOr<void> done = Add(m);
+      if (done.ok()) continue;
+      LOG(kError, "mount %s: %s", m.target.c_str(), ErrnoName(done.error()));
+      return done.error();
+    }
+    if (!namespace_) return kEINVAL;
+    return namespace_;
+  }
+
+ private:
+  ErrorOr<void> Add(const SandboxMount& m) {
+    Ref<FileSystem> fs = TRY(Make(m));
+    if (!fs) return {};
+    uint32_t flags = (m.read_only ? kMountReadOnly : 0) | (m.noexec ? kMountNoExec : 0) | kMountNoSuid;
+    std::string source(fs->type());
+    if (!namespace_) {
+      namespace_ = MountNamespace::Create(std::move(fs), flags, source);
+      return {};
+    }
+    Path root = namespace_->root();
+    WalkContext walk{root, root, *creds_, *namespace_};
+    Path at = TRY(Walk(walk, root, m.target));
+    TRY(namespace_->Attach(std::move(fs), at, flags, source));
+    return {};
+  }
+
+  uint64_t Pages(uint64_t bytes) const {
+    if (!bytes) bytes = config_.layer_bytes;
+    return bytes ? (bytes + kPageSize - 1) / kPageSize : kDefaultLayerPages;
+  }
+
+  ErrorOr<Ref<FileSystem>> Make(const SandboxMount& m) {
+    switch (m.kind) {
+      case MountKind::kOverlay:
+      case MountKind::kGofer: {
+        GoferOptions options;
+        options.cache = m.kind == MountKind::kGofer && !m.read_only ? GoferCache::kRevalidate : GoferCache::kTimed;
+        return Ref<FileSystem>(TRY(GoferFs::Create(gofer_, m.root, options)));
+      }
+      case MountKind::kTmpfs:
+        return Ref<FileSystem>(Tmpfs::Create({.limit = MakeRef<MemoryLimit>(Pages(m.size)), .mode = m.mode}));
+      default:
+        return Ref<FileSystem>();
+    }
+  }
+
+  Kernel& kernel_;
+  const SandboxConfig& config_;
+  const Ref<GoferClient>& gofer_;
+  Ref<MountNamespace> namespace_;
+  Ref<Credentials> creds_ = [] {
+    Ref<Credentials> c = MakeRef<Credentials>();
+    c->effective = c->permitted = kAllCapabilities;
+    return c;
+  }();
+};
+
+}  // namespace
+
+ErrorOr<Ref<MountNamespace>> BuildMounts(Kernel& kernel, const SandboxConfig& config, const Ref<GoferClient>& gofer) {
+  return Builder(kernel, config, gofer).Run();
+}
+
+}  // namespace moat

@@ -1,0 +1,14 @@
+#include "sentry/syscalls/families.h"
+
+namespace moat {
+
+std::span<const SyscallFamily* const> AllFamilies() {
+  static const SyscallFamily* const kFamilies[] = {
+      &kFileIoCalls, &kSpliceCalls, &kOpenCalls, &kStatCalls, &kDirCalls, &kAttrCalls, &kPollCalls, &kEventCalls,
+      &kMemoryCalls, &kFutexCalls, &kProcessCalls, &kIdentityCalls, &kPrctlCalls, &kSignalCalls, &kTimeCalls,
+      &kScheduleCalls, &kSystemCalls,
+  };
+  return kFamilies;
+}
+
+}  // namespace moat

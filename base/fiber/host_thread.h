@@ -6,7 +6,7 @@
 namespace moat {
 
 // Starts a detached thread with a small stack and every signal blocked that runs `body`. `name` (at most 15 characters) shows in
-// ps. Aborts if the host refuses: that is start-up, and fail closed.
+// ps. Returns when `body` has begun. Aborts if the host refuses: that is start-up, and fail closed.
 void StartHostThread(const char* name, std::function<void()> body);
 
 }  // namespace moat

@@ -160,9 +160,9 @@ int BootSandbox() {
   kernel.limits.max_tasks = static_cast<int>(config->max_tasks);
   kernel.on_init_exit = ReportExit;
   if (config->strace) EnableStrace(kFdStrace);
-  // 4. No way back: the system call list, and a look at what came of it all.
-  if (!Step("system call list", InstallSentryFilter())) return kExitSandboxFailed;
+  // 4. A look at what came of it all, then no way back: the system call list, which refuses the questions too.
   if (!Step("posture", CheckPosture())) return kExitSandboxFailed;
+  if (!Step("system call list", InstallSentryFilter())) return kExitSandboxFailed;
   // 5. The guest.
   auto gone = [] { host::ExitGroup(kExitSandboxFailed); };
   auto signal = [&kernel](const ControlMessage& m) { OnSignal(kernel, m); };

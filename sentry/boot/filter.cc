@@ -61,6 +61,7 @@ Filter SentryFilter() {
   allow(abi::kNr_brk, "malloc", "memory", "nothing");
   allow(abi::kNr_futex, "base/sync", "locks of its threads", "nothing");
   allow(abi::kNr_clock_gettime, "base/host/time", "where the vDSO cannot answer", "the time");
+  allow(abi::kNr_sched_yield, "fs/goferfs", "lets the gofer answer on this CPU", "nothing");
   allow(abi::kNr_getrandom, "getrandom(2), AT_RANDOM", "random bytes", "random bytes");
   allow(abi::kNr_rt_sigprocmask, "abort", "ends the process on a failed check", "nothing");
   allow(abi::kNr_rt_sigreturn, "platform/ptrace/wait_window", "returns from the kick's handler", "nothing");

@@ -93,7 +93,10 @@ Ref<Task> Kernel::NewTask(int tid, Ref<ThreadGroup> group) {
   return Ref<Task>(new Task(*this, tid, std::move(group)), AdoptRef{});
 }
 
-void Kernel::AddTask(Ref<Task> task) { tasks_[task->tid()] = std::move(task); }
+void Kernel::AddTask(Ref<Task> task) {
+  int tid = task->tid();
+  tasks_[tid] = std::move(task);
+}
 void Kernel::RemoveTask(int tid) { tasks_.erase(tid); }
 
 void Kernel::RenameTask(Task* old_leader, Task* task) {

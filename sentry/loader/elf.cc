@@ -62,7 +62,8 @@ ErrorOr<void> MapBss(MemoryManager& mm, const abi::Elf64Phdr& p, uint64_t bias, 
   UserAddr file_end = bias + p.p_vaddr + p.p_filesz;
   UserAddr end = bias + p.p_vaddr + p.p_memsz;
   UserAddr first_page = p.p_filesz ? RoundUp(file_end) : RoundDown(file_end);
-  if (p.p_filesz && (p.p_flags & abi::kPF_W)) TRY(mm.Zero(file_end, std::min(first_page, end) - file_end));
+  // To the end of the page, not of the segment: ld.so takes its first heap from what is left there.
+  if (p.p_filesz && (p.p_flags & abi::kPF_W)) TRY(mm.Zero(file_end, first_page - file_end));
   if (RoundUp(end) <= first_page) return {};
   TRY(mm.Mmap({.addr = first_page,
                .length = RoundUp(end) - first_page,

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/sync/mutex.h"
+#include "fs/vfs/file_description.h"
 #include "fs/vfs/inode.h"
 
 namespace moat {

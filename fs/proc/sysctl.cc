@@ -1,0 +1,206 @@
+// /proc/sys: proc_sys(5) and its kin. Limits that the kernel enforces elsewhere are read-only here.
+#include <array>
+#include <cstring>
+
+#include "abi/capability.h"
+#include "base/host/process.h"
+#include "base/util/no_destructor.h"
+#include "fs/proc/format.h"
+#include "fs/proc/system_text.h"
+#include "fs/vfs/permissions.h"
+
+namespace moat::proc {
+
+namespace {
+
+// A value. No capability opens what its mode does not allow (sysctl_perm).
+class SysctlNode final : public TextNode {
+ public:
+  using Reader = TextFile::Reader;
+  using Writer = TextFile::Writer;
+  SysctlNode(FileSystem& fs, uint64_t ino, Reader reader, Writer writer)
+      : TextNode(fs, writer ? 0644 : 0444, ino), reader_(std::move(reader)), writer_(std::move(writer)) {}
+  ErrorOr<std::string> Generate() override { return reader_(); }
+  ErrorOr<void> Store(std::string_view text, int64_t) override {
+    while (!text.empty() && (text.back() == '\n' || text.back() == '\0')) text.remove_suffix(1);
+    return writer_ ? writer_(text) : kEACCES;
+  }
+  ErrorOr<void> CheckAccess(const Credentials& creds, int may) override {
+    if (may & kMayExec) return kEACCES;
+    if (!(may & kMayWrite)) return {};
+    return writer_ && creds.fsuid == 0 ? ErrorOr<void>() : kEACCES;
+  }
+
+ private:
+  const Reader reader_;
+  const Writer writer_;
+};
+
+void Add(StaticDir& dir, const char* name, SysctlNode::Reader reader, SysctlNode::Writer writer = nullptr) {
+  uint64_t ino = ChildIno(dir.ino(), name);
+  dir.Add(name, MakeRef<SysctlNode>(dir.fs(), ino, std::move(reader), std::move(writer)), ino);
+}
+
+struct Value {
+  const char *name, *text;
+};
+
+template <size_t N>
+void AddAll(StaticDir& dir, const Value (&values)[N]) {
+  for (const Value& v : values) Add(dir, v.name, [text = v.text]() -> ErrorOr<std::string> { return text + std::string("\n"); });
+}
+
+std::string Uuid() {
+  std::array<uint8_t, 16> b;
+  if (!host::Getrandom(b.data(), b.size()).ok()) b.fill(0);
+  b[6] = static_cast<uint8_t>((b[6] & 0x0f) | 0x40);  // version 4, random
+  b[8] = static_cast<uint8_t>((b[8] & 0x3f) | 0x80);
+  return Format("%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4], b[5], b[6],
+                b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+}
+
+constexpr Value kKernel[] = {
+    {"ostype", "Linux"},
+    {"pid_max", "32768"},
+    {"ngroups_max", "65536"},
+    {"cap_last_cap", "40"},
+    {"randomize_va_space", "2"},
+    {"core_pattern", "core"},
+    {"core_uses_pid", "0"},
+    {"core_pipe_limit", "0"},
+    {"tainted", "0"},
+    {"printk", "4\t4\t1\t7"},
+    {"printk_ratelimit", "5"},
+    {"dmesg_restrict", "1"},
+    {"kptr_restrict", "1"},
+    {"perf_event_paranoid", "4"},
+    {"panic", "0"},
+    {"shmmax", "18446744073692774399"},
+    {"shmall", "18446744073692774399"},
+    {"shmmni", "4096"},
+    {"msgmax", "8192"},
+    {"msgmnb", "16384"},
+    {"msgmni", "32000"},
+    {"sem", "32000\t1024000000\t500\t32000"},
+    {"sched_autogroup_enabled", "0"},
+    {"sched_rr_timeslice_ms", "100"},
+    {"sched_rt_period_us", "1000000"},
+    {"sched_rt_runtime_us", "950000"},
+    {"overflowuid", "65534"},
+    {"overflowgid", "65534"},
+    {"unprivileged_userns_clone", "0"},
+    {"sysrq", "0"},
+    {"modules_disabled", "1"},
+    {"numa_balancing", "0"},
+    {"unprivileged_bpf_disabled", "2"},
+    {"io_uring_disabled", "2"},
+};
+
+constexpr Value kFs[] = {
+    {"file-max", "9223372036854775807"},
+    {"nr_open", "1048576"},
+    {"file-nr", "0\t0\t9223372036854775807"},
+    {"inode-nr", "0\t0"},
+    {"inode-state", "0\t0\t0\t0\t0\t0\t0"},
+    {"dentry-state", "0\t0\t45\t0\t0\t0"},
+    {"pipe-max-size", "1048576"},
+    {"pipe-user-pages-soft", "16384"},
+    {"pipe-user-pages-hard", "0"},
+    {"lease-break-time", "45"},
+    {"leases-enable", "1"},
+    {"protected_hardlinks", "0"},
+    {"protected_symlinks", "0"},
+    {"protected_fifos", "0"},
+    {"protected_regular", "0"},
+    {"suid_dumpable", "0"},
+    {"aio-nr", "0"},
+    {"aio-max-nr", "65536"},
+    {"overflowuid", "65534"},
+    {"overflowgid", "65534"},
+    {"mount-max", "10000"},
+    {"dir-notify-enable", "0"},
+};
+
+constexpr Value kVm[] = {
+    {"overcommit_memory", "0"},    {"overcommit_ratio", "50"},   {"overcommit_kbytes", "0"},
+    {"max_map_count", "65530"},    {"mmap_min_addr", "65536"},   {"swappiness", "60"},
+    {"dirty_ratio", "20"},         {"dirty_background_ratio", "10"}, {"vfs_cache_pressure", "100"},
+    {"min_free_kbytes", "67584"},  {"nr_hugepages", "0"},        {"nr_overcommit_hugepages", "0"},
+    {"page-cluster", "3"},         {"panic_on_oom", "0"},        {"oom_kill_allocating_task", "0"},
+    {"zone_reclaim_mode", "0"},    {"legacy_va_layout", "0"},    {"memfd_noexec", "0"},
+    {"mmap_rnd_bits", "28"},       {"mmap_rnd_compat_bits", "8"}, {"hugetlb_shm_group", "0"},
+    {"unprivileged_userfaultfd", "0"},
+};
+
+constexpr Value kInotify[] = {{"max_queued_events", "16384"}, {"max_user_instances", "128"}, {"max_user_watches", "65536"}};
+constexpr Value kMqueue[] = {
+    {"msg_default", "10"}, {"msg_max", "10"}, {"msgsize_default", "8192"}, {"msgsize_max", "8192"}, {"queues_max", "256"}};
+constexpr Value kNetCore[] = {
+    {"somaxconn", "4096"},       {"rmem_default", "212992"}, {"rmem_max", "212992"}, {"wmem_default", "212992"},
+    {"wmem_max", "212992"},      {"netdev_max_backlog", "1000"}, {"optmem_max", "131072"}, {"bpf_jit_enable", "0"},
+};
+constexpr Value kNetIpv4[] = {
+    {"ip_local_port_range", "32768\t60999"}, {"ip_local_reserved_ports", ""},   {"ip_forward", "0"},
+    {"ip_nonlocal_bind", "0"},               {"ip_unprivileged_port_start", "1024"}, {"ping_group_range", "1\t0"},
+    {"tcp_rmem", "4096\t131072\t6291456"},   {"tcp_wmem", "4096\t16384\t4194304"}, {"tcp_mem", "188319\t251094\t376638"},
+    {"tcp_sack", "1"},                       {"tcp_timestamps", "1"},           {"tcp_window_scaling", "1"},
+    {"tcp_fin_timeout", "60"},               {"tcp_keepalive_time", "7200"},    {"tcp_keepalive_intvl", "75"},
+    {"tcp_keepalive_probes", "9"},           {"tcp_syn_retries", "6"},          {"tcp_synack_retries", "5"},
+    {"tcp_max_syn_backlog", "512"},          {"tcp_congestion_control", "cubic"}, {"tcp_available_congestion_control", "reno cubic"},
+    {"tcp_allowed_congestion_control", "reno cubic"}, {"tcp_fastopen", "1"},    {"tcp_tw_reuse", "2"},
+    {"udp_mem", "376638\t502187\t753276"},
+};
+constexpr Value kNetIpv6[] = {{"bindv6only", "0"}};
+constexpr Value kNetUnix[] = {{"max_dgram_qlen", "512"}};
+
+// uname's names: the system administrator's to set.
+SysctlNode::Writer NameWriter(ProcSource* s, void (ProcSource::*set)(std::string_view)) {
+  constexpr size_t kMaxName = 64;
+  return [s, set](std::string_view text) -> ErrorOr<void> {
+    if (!s->CurrentHasCapability(abi::kCAP_SYS_ADMIN)) return kEPERM;
+    (s->*set)(text.substr(0, kMaxName));
+    return {};
+  };
+}
+
+void AddKernel(StaticDir& kernel, ProcSource& source) {
+  ProcSource* s = &source;
+  AddAll(kernel, kKernel);
+  Add(kernel, "osrelease", [s]() -> ErrorOr<std::string> { return s->System().release + "\n"; });
+  Add(kernel, "version", [s]() -> ErrorOr<std::string> { return s->System().version + "\n"; });
+  Add(kernel, "threads-max", [s]() -> ErrorOr<std::string> { return std::to_string(s->System().max_tasks) + "\n"; });
+  Add(kernel, "hostname", [s]() -> ErrorOr<std::string> { return s->Hostname() + "\n"; },
+      NameWriter(s, &ProcSource::SetHostname));
+  Add(kernel, "domainname", [s]() -> ErrorOr<std::string> { return s->Domainname() + "\n"; },
+      NameWriter(s, &ProcSource::SetDomainname));
+  Ref<StaticDir> random = kernel.AddDir("random");
+  constexpr Value kRandom[] = {{"entropy_avail", "256"}, {"poolsize", "256"}, {"urandom_min_reseed_secs", "60"}, {"write_wakeup_threshold", "256"}};
+  AddAll(*random, kRandom);
+  Add(*random, "uuid", []() -> ErrorOr<std::string> { return Uuid() + "\n"; });
+  Add(*random, "boot_id", [id = Uuid()]() -> ErrorOr<std::string> { return id + "\n"; });
+  Ref<StaticDir> pty = kernel.AddDir("pty");
+  constexpr Value kPty[] = {{"max", "4096"}, {"reserve", "1024"}};
+  AddAll(*pty, kPty);
+  Ref<StaticDir> keys = kernel.AddDir("keys");
+  constexpr Value kKeys[] = {{"maxkeys", "200"}, {"maxbytes", "20000"}, {"root_maxkeys", "1000000"}, {"root_maxbytes", "25000000"}};
+  AddAll(*keys, kKeys);
+}
+
+}  // namespace
+
+void AddSysctls(StaticDir& sys, ProcSource& source) {
+  Ref<StaticDir> kernel = sys.AddDir("kernel"), fs = sys.AddDir("fs"), vm = sys.AddDir("vm"), net = sys.AddDir("net");
+  AddKernel(*kernel, source);
+  AddAll(*fs, kFs);
+  AddAll(*fs->AddDir("inotify"), kInotify);
+  AddAll(*fs->AddDir("mqueue"), kMqueue);
+  constexpr Value kEpoll[] = {{"max_user_watches", "14772183"}};
+  AddAll(*fs->AddDir("epoll"), kEpoll);
+  AddAll(*vm, kVm);
+  AddAll(*net->AddDir("core"), kNetCore);
+  AddAll(*net->AddDir("ipv4"), kNetIpv4);
+  AddAll(*net->AddDir("ipv6"), kNetIpv6);
+  AddAll(*net->AddDir("unix"), kNetUnix);
+}
+
+}  // namespace moat::proc

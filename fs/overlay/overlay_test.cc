@@ -227,6 +227,25 @@ TEST_F(OverlayTest, CopyUpOfSparseFilesKeepsContent) {
   EXPECT_LT(t->Stat("/dir/big").blocks, 1000u);
 }
 
+TEST_F(OverlayTest, LocksAreTakenInOrder) {
+  OnFiber([&] {
+    EXPECT_EQ(t->Write("/file", "new"), Errno{0});
+    EXPECT_TRUE(vfs::Chmod(t->creds, *t->Walk("/dir/sub"), 0700).ok());
+    EXPECT_TRUE(vfs::Truncate(t->creds, *t->Walk("/dir/a"), 3).ok());
+    EXPECT_EQ(t->Link("/dir/b", "/hard"), Errno{0});
+    EXPECT_EQ(t->Mkdir("/mine"), Errno{0});
+    EXPECT_EQ(t->Mkdir("/mine/in"), Errno{0});
+    EXPECT_EQ(t->Rename("/mine/in", "/dir/in"), Errno{0});
+    EXPECT_EQ(t->Rename("/hard", "/dir/in/hard"), Errno{0});
+    EXPECT_EQ(t->Rename("/dir/in/hard", "/dir/a", abi::kRENAME_EXCHANGE), Errno{0});
+    EXPECT_EQ(t->Unlink("/dir/in/hard"), Errno{0});
+    EXPECT_EQ(t->Rmdir("/dir/in"), Errno{0});
+    EXPECT_EQ(t->Rmdir("/empty"), Errno{0});
+    EXPECT_TRUE(vfs::SetXattr(t->creds, *t->Walk("/link", {.follow = true}), "user.x", "1", 0).ok());
+    EXPECT_EQ(t->List("/dir"), ". .. sub a b");
+  });
+}
+
 TEST_F(OverlayTest, MappingALowerFileGivesItsOwnDescriptor) {
   HostBacking below = *(*lower.Open("/file", abi::kO_RDONLY))->Map(0, 5, false);
   Ref<FileDescription> f = *t->Open("/file", abi::kO_RDONLY);

@@ -162,7 +162,9 @@ TEST_F(TmpfsTest, MountOptions) {
   EXPECT_EQ(fs->Stat()->files, 10);
   EXPECT_EQ(Tmpfs::CreateFromOptions("size=x", 1).error(), kEINVAL);
   EXPECT_EQ(Tmpfs::CreateFromOptions("frobnicate=1", 1).error(), kEINVAL);
-  EXPECT_EQ((*Tmpfs::CreateFromOptions("", 7))->limit().pages(), 7u);
+  fs->Unmounted();
+  fs = *Tmpfs::CreateFromOptions("", 7);
+  EXPECT_EQ(fs->limit().pages(), 7u);
   fs->Unmounted();
 }
 

@@ -101,6 +101,10 @@ class FileDescription : public RefCounted {
   // writable. kENODEV: the file cannot be mapped; kEACCES.
   virtual ErrorOr<HostBacking> Map(uint64_t offset, uint64_t length, bool shared_writable) { return kENODEV; }
 
+  // An address space shows it in `change` more (or, negative, fewer) mappings. Called with short locks held: changes counters
+  // and nothing else.
+  virtual void OnMapped(int change) {}
+
   // The last fd that refers to it in some fd table was closed (close(2)'s flush); `owner` identifies the fd table.
   virtual ErrorOr<void> Flush(const void* owner) { return {}; }
 

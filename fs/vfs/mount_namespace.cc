@@ -163,8 +163,9 @@ Path MountNamespace::root() const {
 ErrorOr<Ref<Mount>> MountNamespace::Attach(Ref<FileSystem> fs, Path at, uint32_t flags, std::string source) {
   MountTable::FollowDown(at);
   Ref<Dentry> root = Dentry::MakeRoot(fs->root());
-  TRY(CheckPlace(at, *root));
+  // Made first: if the rest fails, its end is the file system's (FileSystem::Unmounted).
   Ref<Mount> m = Mount::Create(std::move(fs), std::move(root), flags, std::move(source));
+  TRY(CheckPlace(at, *m->root()));
   DentryCache::Pin(*at.dentry);
   MountTree& tree = MountTree::Get();
   MutexLock lock(tree.mu);

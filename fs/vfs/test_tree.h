@@ -1,17 +1,29 @@
 // For unit tests: a mount namespace over a tmpfs, and the calls with a root task's context.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "abi/fcntl.h"
+#include "base/fiber/executor.h"
 #include "fs/tmpfs/tmpfs.h"
 #include "fs/vfs/mount_namespace.h"
 #include "fs/vfs/vfs.h"
 
 namespace moat {
+
+// Runs `body` on a fiber, where debug builds check the order of locks.
+inline void OnFiber(const std::function<void()>& body) {
+  bool done = false;
+  Executor::Get().Post([&] {
+    body();
+    done = true;
+  });
+  Executor::Get().RunUntil([&] { return done; });
+}
 
 class TestTree {
  public:

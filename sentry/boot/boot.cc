@@ -13,6 +13,7 @@
 #include "base/host/process.h"
 #include "base/host/time.h"
 #include "base/util/log.h"
+#include "fs/dev/devices.h"
 #include "fs/hostfd/host_file.h"
 #include "fs/pipe/pipe_file.h"
 #include "fs/vfs/fd_table.h"
@@ -108,6 +109,7 @@ void OnSignal(Kernel& kernel, const ControlMessage& m) {
 // On a fiber: mounts, files, the first program.
 void StartCommand(Kernel& kernel, const SandboxConfig& config) {
   RegisterFifos();
+  RegisterMemoryDevices();
   Ref<GoferClient> gofer = GoferClient::Create(UniqueFd(kFdGofer));
   ErrorOr<Ref<MountNamespace>> mounts = BuildMounts(kernel, config, gofer);
   if (!Step("mounts", mounts)) host::ExitGroup(kExitSandboxFailed);

@@ -1,10 +1,16 @@
 #include "sentry/boot/mounts.h"
 
+#include "abi/stat.h"
 #include "base/util/log.h"
+#include "fs/dev/dev_tree.h"
 #include "fs/goferfs/gofer_fs.h"
+#include "fs/memtree/node.h"
+#include "fs/proc/proc_fs.h"
+#include "fs/sys/sys_fs.h"
 #include "fs/tmpfs/tmpfs.h"
 #include "fs/vfs/path_walk.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/proc_source.h"
 
 namespace moat {
 
@@ -39,9 +45,14 @@ class Builder {
       namespace_ = MountNamespace::Create(std::move(fs), flags, source);
       return {};
     }
+    TRY(Mount(std::move(fs), m.target, flags, source));
+    return m.kind == MountKind::kDev ? AddDevMounts(m.target) : ErrorOr<void>();
+  }
+
+  ErrorOr<void> Mount(Ref<FileSystem> fs, const std::string& target, uint32_t flags, const std::string& source) {
     Path root = namespace_->root();
     WalkContext walk{root, root, *creds_, *namespace_};
-    Path at = TRY(Walk(walk, root, m.target));
+    Path at = TRY(Walk(walk, root, target));
     TRY(namespace_->Attach(std::move(fs), at, flags, source));
     return {};
   }
@@ -61,9 +72,33 @@ class Builder {
       }
       case MountKind::kTmpfs:
         return Ref<FileSystem>(Tmpfs::Create({.limit = MakeRef<MemoryLimit>(Pages(m.size)), .mode = m.mode}));
-      default:
-        return Ref<FileSystem>();
+      case MountKind::kProc:
+        return MakeProcFs(kernel_.proc_source());
+      case MountKind::kSys:
+        return MakeSysFs({.online_cpus = kernel_.online_cpus, .memory = [&kernel = kernel_] {
+                            SystemInfo s = kernel.proc_source().System();
+                            return SysMemory{s.total_bytes, std::min(s.free_bytes, s.total_bytes)};
+                          }});
+      case MountKind::kDev:
+        return MakeDevTree();
+      case MountKind::kEmptyFile:
+        return MakeEmptyFile();
     }
+    return kEINVAL;
+  }
+
+  // A file system whose root is an empty file.
+  static Ref<FileSystem> MakeEmptyFile() {
+    Ref<TreeFs> fs = MakeRef<TreeFs>("tmpfs", abi::kTMPFS_MAGIC);
+    fs->set_root(MakeRef<TextFile>(*fs, 0444, kTreeRootIno, []() -> ErrorOr<std::string> { return std::string(); }));
+    return fs;
+  }
+
+  // What is mounted inside /dev.
+  ErrorOr<void> AddDevMounts(const std::string& dev) {
+    uint32_t flags = kMountNoSuid | kMountNoDev;
+    Ref<MemoryLimit> limit = MakeRef<MemoryLimit>(Pages(0));
+    return Mount(Tmpfs::Create({.limit = std::move(limit), .mode = 01777}), dev + "/shm", flags, "shm");
   }
 
   Kernel& kernel_;

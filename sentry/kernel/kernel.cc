@@ -13,6 +13,7 @@
 #include "sentry/kernel/init.h"
 #include "sentry/kernel/ipc/ipc_namespace.h"
 #include "sentry/kernel/limits.h"
+#include "sentry/kernel/proc_source.h"
 #include "sentry/kernel/timers.h"
 #include "sentry/loader/loader.h"
 
@@ -27,7 +28,8 @@ Kernel::Kernel(std::unique_ptr<Platform> platform)
     : boot_monotonic_ns(host::NowMonotonicNs()),
       platform_(std::move(platform)),
       futexes_(std::make_unique<FutexManager>()),
-      ipc_(std::make_unique<IpcNamespace>()) {}
+      ipc_(std::make_unique<IpcNamespace>()),
+      proc_source_(std::make_unique<KernelProcSource>(*this)) {}
 
 Kernel::~Kernel() = default;
 

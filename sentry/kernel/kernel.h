@@ -17,6 +17,7 @@ namespace moat {
 
 class FutexManager;
 class IpcNamespace;
+class KernelProcSource;
 class MountNamespace;
 class VdsoClock;
 
@@ -33,6 +34,7 @@ class Kernel final : public TrapSink {
   Platform& platform() { return *platform_; }
   FutexManager& futexes() { return *futexes_; }
   IpcNamespace& ipc() { return *ipc_; }
+  KernelProcSource& proc_source() { return *proc_source_; }
   MountNamespace& mounts() { return *mounts_; }
   void set_mounts(Ref<MountNamespace> mounts);
 
@@ -90,6 +92,7 @@ class Kernel final : public TrapSink {
   std::unique_ptr<Platform> platform_;
   std::unique_ptr<FutexManager> futexes_;
   std::unique_ptr<IpcNamespace> ipc_;
+  std::unique_ptr<KernelProcSource> proc_source_;
   Ref<MountNamespace> mounts_;
   std::map<int, Ref<Task>> tasks_ MOAT_GUARDED_BY(tasks_lock);
   ThreadGroup* init_ = nullptr;

@@ -65,6 +65,13 @@ struct SyscallArgs {
 
 class Task final : public RefCounted {
  public:
+  // How /proc shows it: R, S or D; dead() tasks wait to be reaped.
+  char state_letter() const {
+    State s = state_.load(std::memory_order_relaxed);
+    return s == State::kBlocked ? 'S' : s == State::kBlockedKillable ? 'D' : 'R';
+  }
+  bool dead() const { return state_.load(std::memory_order_acquire) == State::kDead; }
+
   // Who I am.
   static Task* Current();  // whose handler runs here, or null
   int tid() const { return tid_; }
@@ -80,6 +87,7 @@ class Task final : public RefCounted {
   FdTable& fds() const { return *fds_; }
   const Ref<FdTable>& fds_ref() const { return fds_; }
   FsContext& fs() const { return *fs_; }
+  const Ref<FsContext>& fs_ref() const { return fs_; }  // null after exit
   GuestThread& thread() const { return *thread_; }
   const Credentials& creds() const { return *creds_; }
   const Ref<const Credentials>& creds_ref() const { return creds_; }

@@ -97,6 +97,8 @@ class MemoryManager final : public RefCounted, public UserMemory {
   bool FindVma(UserAddr addr, Vma* out);
   // Whether the page at `page` (aligned) is in memory: mincore(2).
   bool IsResident(UserAddr page);
+  // mincore(2)'s bytes of the pages from `addr` on, for /proc. kENOMEM over a hole.
+  ErrorOr<void> Residency(UserAddr addr, std::span<uint8_t> out);
   // A page fault that the guest took at `addr`: true if the book can explain it away (a stack that grew) and the instruction
   // should run again.
   bool HandleFault(UserAddr addr);

@@ -30,6 +30,11 @@ bool MemoryManager::IsResident(UserAddr page) {
   return space_->Residency(page, std::span(&byte, 1)).ok() && (byte & abi::kMINCORE_RESIDENT);
 }
 
+ErrorOr<void> MemoryManager::Residency(UserAddr addr, std::span<uint8_t> out) {
+  TaskMutexLock lock(mmap_lock_);
+  return space_->Residency(addr, out);
+}
+
 ErrorOr<void> MemoryManager::Mincore(UserAddr addr, uint64_t length, UserAddr vec) {
   if (!mm::Aligned(addr)) return kEINVAL;
   if (addr > info_.task_size || length > info_.task_size - addr) return kENOMEM;

@@ -10,15 +10,12 @@
 #include "base/host/process.h"
 #include "base/host/time.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/version.h"
 #include "sentry/syscalls/families.h"
 #include "sentry/syscalls/file_io.h"
 
 namespace moat {
 namespace {
-
-// What this kernel says it is: a recent long-term version, so that programs use what it has.
-constexpr char kRelease[] = "6.12.0";
-constexpr char kVersion[] = "#1 SMP PREEMPT_DYNAMIC Moat";
 
 template <size_t N>
 void Fill(char (&field)[N], const std::string& text) {
@@ -30,8 +27,8 @@ ErrorOr<void> SysUname(Task& t, UserAddr out) {
   abi::Utsname u{};
   Fill(u.sysname, "Linux");
   Fill(u.nodename, t.kernel().hostname);
-  Fill(u.release, kRelease);
-  Fill(u.version, kVersion);
+  Fill(u.release, kKernelRelease);
+  Fill(u.version, kKernelVersion);
   Fill(u.machine, "x86_64");
   Fill(u.domainname, t.kernel().domainname);
   constexpr uint32_t kUname26 = 0x0020000;  // personality(2)

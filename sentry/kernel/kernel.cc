@@ -16,6 +16,7 @@
 #include "sentry/kernel/proc_source.h"
 #include "sentry/kernel/timers.h"
 #include "sentry/loader/loader.h"
+#include "sentry/loader/vdso_clock.h"
 
 namespace moat {
 
@@ -29,7 +30,8 @@ Kernel::Kernel(std::unique_ptr<Platform> platform)
       platform_(std::move(platform)),
       futexes_(std::make_unique<FutexManager>()),
       ipc_(std::make_unique<IpcNamespace>()),
-      proc_source_(std::make_unique<KernelProcSource>(*this)) {}
+      proc_source_(std::make_unique<KernelProcSource>(*this)),
+      clock_(std::make_unique<VdsoClock>()) {}
 
 Kernel::~Kernel() = default;
 
@@ -121,6 +123,7 @@ ErrorOr<void> Kernel::StartInit(const InitArgs& args) {
   MemoryLimits memory_limits;
   memory_limits.stack = args.rlimits[abi::kRLIMIT_STACK].rlim_cur;
   LoadRequest load{.platform = *platform_,
+                   .clock = *clock_,
                    .walk = walk,
                    .file = args.file,
                    .filename = args.filename,

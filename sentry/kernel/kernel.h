@@ -34,6 +34,7 @@ class Kernel final : public TrapSink {
   Platform& platform() { return *platform_; }
   FutexManager& futexes() { return *futexes_; }
   IpcNamespace& ipc() { return *ipc_; }
+  VdsoClock& clock() { return *clock_; }
   KernelProcSource& proc_source() { return *proc_source_; }
   MountNamespace& mounts() { return *mounts_; }
   void set_mounts(Ref<MountNamespace> mounts);
@@ -93,6 +94,7 @@ class Kernel final : public TrapSink {
   std::unique_ptr<FutexManager> futexes_;
   std::unique_ptr<IpcNamespace> ipc_;
   std::unique_ptr<KernelProcSource> proc_source_;
+  std::unique_ptr<VdsoClock> clock_;
   Ref<MountNamespace> mounts_;
   std::map<int, Ref<Task>> tasks_ MOAT_GUARDED_BY(tasks_lock);
   ThreadGroup* init_ = nullptr;

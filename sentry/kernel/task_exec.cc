@@ -114,6 +114,7 @@ ErrorOr<uint64_t> ExecTask(Task& task, const ExecRequest& request) {
   WalkContext walk = task.WalkView();
   MemoryLimits limits = MemoryLimitsOf(task);
   LoadRequest load{.platform = task.kernel().platform(),
+                   .clock = task.kernel().clock(),
                    .walk = walk,
                    .file = request.file,
                    .filename = request.filename,

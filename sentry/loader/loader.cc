@@ -214,7 +214,7 @@ ErrorOr<LoadedProgram> LoadProgram(const LoadRequest& r) {
   LoadedProgram out{.mm = mm, .thread = std::move(fresh.thread), .comm = CommOf(r.filename)};
   UserAddr stack_top = TRY(MapStack(r, *mm, image, randomize));
   Loaded loaded = TRY(MapImages(r, *mm, target, image, randomize));
-  TRY(MapVdso(*mm, r.limits));
+  TRY(MapVdso(r.clock, *mm, r.limits));
   BuiltStack stack = TRY(BuildStack(*mm, stack_top, strings, Auxv(r, *mm, image, loaded)));
   FillLayout(*mm, loaded.program, stack);
   mm->exe = target.path;

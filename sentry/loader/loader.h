@@ -15,8 +15,11 @@
 
 namespace moat {
 
+class VdsoClock;
+
 struct LoadRequest {
   Platform& platform;
+  VdsoClock& clock;          // what the vDSO shows
   const WalkContext& walk;   // for the interpreters' paths; its creds check execute permission
   Path file;                 // what was asked to run (already resolved), regular and executable checked by the loader
   std::string filename;      // as given: AT_EXECFN, and the script's path argument

@@ -3,6 +3,7 @@
 #include "abi/epoll.h"
 #include "abi/poll.h"
 #include "abi/socket.h"
+#include "abi/uio.h"
 #include "base/fiber/executor.h"
 #include "base/fiber/host_watch.h"
 #include "base/fiber/offload.h"
@@ -21,6 +22,14 @@ namespace {
 constexpr int64_t kPollNs = 40'000;
 // Handles are closed in batches of this many, unless a request goes out anyway.
 constexpr size_t kCloseBatch = 64;
+
+ErrorOr<size_t> SendOn(int socket, std::span<const std::byte> bytes, uint32_t flags) {
+  abi::Iovec iov{reinterpret_cast<uint64_t>(bytes.data()), bytes.size()};
+  abi::Msghdr message{};
+  message.msg_iov = reinterpret_cast<uint64_t>(&iov);
+  message.msg_iovlen = 1;
+  return host::Sendmsg(socket, &message, flags | abi::kMSG_NOSIGNAL);
+}
 }  // namespace
 
 Ref<GoferClient> GoferClient::Create(UniqueFd socket) {
@@ -36,11 +45,11 @@ GoferClient::~GoferClient() {
 
 ErrorOr<void> GoferClient::Send(std::span<const std::byte> bytes) {
   if (broken()) return kEIO;
-  auto sent = host::Sendto(socket_.get(), bytes.data(), bytes.size(), abi::kMSG_NOSIGNAL | abi::kMSG_DONTWAIT);
+  auto sent = SendOn(socket_.get(), bytes, abi::kMSG_DONTWAIT);
   if (sent.error() == kEAGAIN || sent.error() == kEINTR) {
     // The gofer is behind by a whole socket buffer: wait on a thread that may.
     std::vector<std::byte> copy(bytes.begin(), bytes.end());
-    Offload([&] { sent = host::Sendto(socket_.get(), copy.data(), copy.size(), abi::kMSG_NOSIGNAL); });
+    Offload([&] { sent = SendOn(socket_.get(), copy, 0); });
   }
   if (sent.ok()) return {};
   LOG(kError, "gofer: send: error %d", static_cast<int>(sent.error()));

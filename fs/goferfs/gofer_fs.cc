@@ -27,7 +27,6 @@ ErrorOr<Ref<GoferFs>> GoferFs::Create(Ref<GoferClient> client, uint32_t root_ind
   // Other roots share the gofer's limit, and requests in flight hold a few more.
   fs->max_handles_ = attached.max_handles / 4;
   Ref<GoferInode> root = fs->InodeFor(attached.attr);
-  if (!root->is_dir()) return kENOTDIR;
   root->AdoptHandle(attached.handle);
   MutexLock lock(fs->mu_);
   fs->root_ = std::move(root);

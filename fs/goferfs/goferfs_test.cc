@@ -456,17 +456,22 @@ TEST_F(GoferFsTest, KilledFiberLeavesAtOnceAndTheLateReplyIsDropped) {
   });
   Executor::Get().RunUntil([&] { return done.load(); });
   killer.join();
-  // The reply comes now, with a descriptor; the next call must not mistake it for its own.
-  gofer::Writer w;
+  // The reply comes when the next call has been made, with a descriptor; that call must not mistake it for its own.
   int null = open("/dev/null", O_RDONLY);
-  w.Put(gofer::AttachReply{});
-  EXPECT_TRUE(host::SendWithFds(pair.second.get(), w.FinishReply(1, Errno{0}, 1), std::span(&null, 1)).ok());
-  EXPECT_TRUE(host::SendWithFds(pair.second.get(), w.FinishReply(2, kENODEV, 0), {}).ok());
+  std::thread late([&] {
+    std::byte request[256];
+    for (int i = 0; i < 2; ++i) EXPECT_TRUE(host::Recvfrom(pair.second.get(), request, sizeof request, 0).ok());
+    gofer::Writer w;
+    w.Put(gofer::AttachReply{});
+    EXPECT_TRUE(host::SendWithFds(pair.second.get(), w.FinishReply(1, Errno{0}, 1), std::span(&null, 1)).ok());
+    EXPECT_TRUE(host::SendWithFds(pair.second.get(), w.FinishReply(2, kENODEV, 0), {}).ok());
+  });
   OnFiber([&] {
     gofer::Writer request;
     request.Put(gofer::AttachRequest{});
     EXPECT_EQ(client->Call(gofer::Op::kAttach, request).error(), kENODEV);
   });
+  late.join();
   close(null);
 }
 

@@ -112,7 +112,7 @@ bool IsForbiddenFileSystem(int64_t type) {
 
 ErrorOr<void> Root::Prepare() {
   abi::Stat st = TRY(host::Fstat(fd.get()));
-  if (!abi::IsDir(st.st_mode)) return kENOTDIR;
+  if (!abi::IsDir(st.st_mode) && !abi::IsReg(st.st_mode)) return kENOTDIR;
   dev = st.st_dev;
   fs_type = TRY(host::Fstatfs(fd.get())).f_type;
   if (IsForbiddenFileSystem(fs_type)) return kEACCES;

@@ -41,14 +41,14 @@ class FdName {
 };
 
 struct Root {
-  UniqueFd fd;  // O_PATH or O_RDONLY, a directory
+  UniqueFd fd;  // O_PATH: a directory, or a single file (a bind mount of one)
   bool read_only = true;
   HideTree hide;
   // Filled in by Prepare.
   uint64_t dev = 0;
   int64_t fs_type = 0;
 
-  // Checks that it is a directory of a real file system and resolves what is hidden. kENOTDIR, kEACCES.
+  // Checks that it is a directory or regular file of a real file system and resolves what is hidden. kENOTDIR, kEACCES.
   ErrorOr<void> Prepare();
 };
 

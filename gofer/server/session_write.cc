@@ -75,8 +75,9 @@ ErrorOr<void> Session::CreateUnnamed(Reader& in, Writer& out, UniqueFd& fd) {
   if ((request.open_flags & abi::kO_ACCMODE) == abi::kO_RDONLY) return kEINVAL;
   Ref<Node> dir = TRY(GetDirectory(request.dir));
   if (dir->root().read_only) return kEROFS;
-  UniqueFd made = TRY(host::Openat(dir->fd(), ".", request.open_flags | abi::kO_TMPFILE | abi::kO_CLOEXEC,
-                                   request.node.mode & abi::kS_IALLUGO));
+  abi::OpenHow how{request.open_flags | abi::kO_TMPFILE | abi::kO_CLOEXEC, request.node.mode & abi::kS_IALLUGO,
+                   abi::kRESOLVE_BENEATH | abi::kRESOLVE_NO_MAGICLINKS | abi::kRESOLVE_NO_SYMLINKS};
+  UniqueFd made = TRY(host::Openat2(dir->fd(), ".", how));
   TRY(Adopt(made.get(), request.node, true));
   WireAttr attr = TRY(StatFd(made.get()));
   UniqueFd path_fd = TRY(service_.reopener.Reopen(made.get(), abi::kO_PATH));

@@ -50,7 +50,7 @@ class LockWait {
 };
 
 // Locks of one inode beyond which setting gives kENOLCK.
-inline constexpr size_t kMaxLocksPerInode = 16384;
+inline constexpr size_t kMaxLocksPerInode = 8192;
 
 class FileLocks {
  public:

@@ -32,15 +32,16 @@ Vma Clip(const Vma& v, UserAddr start, UserAddr end) {
   return part;
 }
 
-// As i_mmap_writable.
-void CountWritable(const Vma& v, int change) {
+// Tells the file of an entry that came or went; writable ones count as i_mmap_writable.
+void CountMapping(const Vma& v, int change) {
+  if (v.file) v.file->OnMapped(change);
   if (v.file && v.shared && (v.max_prot & 2)) v.file->inode().CountWritableMapping(change);
 }
 
 }  // namespace
 
 VmaBook::~VmaBook() {
-  for (const auto& [start, v] : vmas_) CountWritable(v, -1);
+  for (const auto& [start, v] : vmas_) CountMapping(v, -1);
 }
 
 VmaBook::Map::const_iterator VmaBook::From(UserAddr addr) const {
@@ -123,7 +124,7 @@ VmaBook::Map::iterator VmaBook::Add(Vma vma) {
   if (vma.locked) locked_ += vma.length();
   if (vma.is_data()) data_ += vma.length();
   if (vma.sealed) ++sealed_;
-  CountWritable(vma, 1);
+  CountMapping(vma, 1);
   if (vma.grows_down) growing_.insert(vma.start);
   UserAddr start = vma.start;
   return vmas_.emplace(start, std::move(vma)).first;
@@ -136,7 +137,7 @@ Vma VmaBook::Take(Map::iterator it) {
   if (vma.locked) locked_ -= vma.length();
   if (vma.is_data()) data_ -= vma.length();
   if (vma.sealed) --sealed_;
-  CountWritable(vma, -1);
+  CountMapping(vma, -1);
   if (vma.grows_down) growing_.erase(vma.start);
   return vma;
 }

@@ -24,6 +24,7 @@ enum MountFlags : uint32_t {
   kMountNoSymfollow = 256,
   kMountRelatime = 1 << 21,
 };
+inline constexpr uint32_t kMountLockable = kMountReadOnly | kMountNoSuid | kMountNoDev | kMountNoExec;
 
 class Mount final : public RefCounted {
  public:
@@ -37,6 +38,16 @@ class Mount final : public RefCounted {
   uint32_t flags() const { return flags_.load(std::memory_order_relaxed); }
   bool read_only() const { return flags() & kMountReadOnly; }
 
+  // For mounts that a sandbox was set up with. LockFlags: ro, nosuid, nodev and noexec stay as they are now, also in copies.
+  // Lock: it can neither be taken away nor moved either (MNT_LOCKED).
+  void LockFlags() { locked_flags_.store(flags() & kMountLockable, std::memory_order_relaxed); }
+  void Lock() {
+    locked_.store(true, std::memory_order_relaxed);
+    LockFlags();
+  }
+  bool locked() const { return locked_.load(std::memory_order_relaxed); }
+  uint32_t locked_flags() const { return locked_flags_.load(std::memory_order_relaxed); }
+
  private:
   friend class MountNamespace;
   friend class MountTable;
@@ -49,6 +60,8 @@ class Mount final : public RefCounted {
   uint64_t id_ = 0;
   std::string source_;
   std::atomic<uint32_t> flags_{0};
+  std::atomic<bool> locked_{false};
+  std::atomic<uint32_t> locked_flags_{0};
   // Where it is attached; both null for the root of a namespace or when detached. Guarded by the mount table's lock.
   Ref<Mount> parent_;
   Ref<Dentry> mountpoint_;

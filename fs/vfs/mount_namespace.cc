@@ -73,7 +73,10 @@ struct MountTree {
     std::vector<std::pair<Mount*, Ref<Mount>>> copies;
     auto copy = [&](Mount& m, Ref<Dentry> root) {
       copies.emplace_back(&m, Mount::Create(Ref<FileSystem>(m.fs_), std::move(root), m.flags(), m.source_));
-      copies.back().second->namespace_ = &ns;
+      Mount& made = *copies.back().second;
+      made.locked_flags_.store(m.locked_flags(), std::memory_order_relaxed);
+      made.locked_.store(m.locked() && &m != &top, std::memory_order_relaxed);
+      made.namespace_ = &ns;
       ++ns.mounts_;
     };
     copy(top, std::move(root_dentry));
@@ -185,6 +188,12 @@ ErrorOr<void> MountNamespace::Bind(const Path& from, Path at, bool recursive) {
   MountTree& tree = MountTree::Get();
   MutexLock lock(tree.mu);
   if (at.mount->namespace_ != this || from.mount->namespace_ != this) return kEINVAL;
+  if (!recursive) {
+    // A bind of what is below a locked mount would show what that hides.
+    for (Mount* child : from.mount->children_) {
+      if (child->locked() && child->mountpoint_->IsWithin(*from.dentry)) return kEINVAL;
+    }
+  }
   size_t more = recursive ? tree.SubtreeLocked(*from.mount).size() : 1;
   if (mounts_ + more > kMaxMounts) return kENOSPC;
   auto copies = tree.CopyLocked(*this, *from.mount, from.dentry, recursive);
@@ -198,6 +207,7 @@ ErrorOr<void> MountNamespace::Remount(const Path& at_, uint32_t flags) {
   if (!IsMountRoot(at)) return kEINVAL;
   MutexLock lock(MountTree::Get().mu);
   if (at.mount->namespace_ != this) return kEINVAL;
+  if (at.mount->locked_flags() & ~flags) return kEPERM;
   at.mount->flags_.store(flags, std::memory_order_relaxed);
   generation_.fetch_add(1, std::memory_order_relaxed);
   return {};
@@ -212,6 +222,7 @@ ErrorOr<void> MountNamespace::Move(const Path& from, Path at) {
   MountTree::Garbage garbage;
   MutexLock lock(tree.mu);
   if (from.mount->namespace_ != this || at.mount->namespace_ != this || !from.mount->parent_) return kEINVAL;
+  if (from.mount->locked()) return kEINVAL;
   for (Mount* m = at.mount.get(); m; m = m->parent_.get()) {
     if (from.mount == m) return kELOOP;
   }
@@ -227,7 +238,7 @@ ErrorOr<void> MountNamespace::Umount(Path at, bool detach) {
   MountTree::Garbage garbage;
   MutexLock lock(tree.mu);
   Mount& m = *at.mount;
-  if (m.namespace_ != this || !m.parent_) return kEINVAL;
+  if (m.namespace_ != this || !m.parent_ || m.locked()) return kEINVAL;
   constexpr uint32_t kIdleReferences = 2;  // the table's and `at`
   if (!detach && (!m.children_.empty() || m.ref_count() > kIdleReferences)) return kEBUSY;
   tree.DissolveLocked(m, garbage);
@@ -244,6 +255,7 @@ ErrorOr<void> MountNamespace::PivotRoot(const Path& root, const Path& new_root, 
   MutexLock lock(tree.mu);
   Ref<Mount> old_mount = root.mount, new_mount = new_root.mount;
   if (old_mount->namespace_ != this || new_mount->namespace_ != this || !new_mount->parent_) return kEINVAL;
+  if (new_mount->locked()) return kEINVAL;
   Mount* m = put_old.mount.get();
   while (m && m != new_mount.get()) m = m->parent_.get();
   if (!m) return kEINVAL;  // put_old is not below new_root

@@ -40,7 +40,8 @@ class MountNamespace final : public RefCounted {
   Path root() const;
 
   // The calls of mount(2). `at` is followed down to the topmost mount. kENOTDIR if the kinds do not fit, kEINVAL, kENOSPC
-  // beyond kMaxMounts. None checks CAP_SYS_ADMIN.
+  // beyond kMaxMounts. None checks CAP_SYS_ADMIN. A locked mount (Mount::Lock) gives kEINVAL where it would go, kEPERM where
+  // its flags would.
   ErrorOr<Ref<Mount>> Attach(Ref<FileSystem> fs, Path at, uint32_t flags, std::string source);
   ErrorOr<void> Bind(const Path& from, Path at, bool recursive);
   ErrorOr<void> Remount(const Path& at, uint32_t flags);  // replaces the flags; kEINVAL if not the root of a mount

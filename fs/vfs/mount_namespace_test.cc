@@ -67,6 +67,38 @@ TEST_F(MountTest, BindShowsTheSameFiles) {
   EXPECT_EQ(t.Read("/f"), "bound");
 }
 
+TEST_F(MountTest, ALockedMountKeepsItsPlaceAndItsFlags) {
+  EXPECT_EQ(Attach("/a"), Errno{0});
+  ASSERT_TRUE(t.ns->Remount(*t.Walk("/a"), kMountReadOnly | kMountRelatime).ok());
+  t.Walk("/a")->mount->Lock();
+  EXPECT_EQ(t.ns->Umount(*t.Walk("/a"), false).error(), kEINVAL);
+  EXPECT_EQ(t.ns->Umount(*t.Walk("/a"), true).error(), kEINVAL);
+  EXPECT_EQ(t.ns->Move(*t.Walk("/a"), *t.Walk("/b")).error(), kEINVAL);
+  EXPECT_EQ(t.ns->Remount(*t.Walk("/a"), 0).error(), kEPERM);
+  EXPECT_TRUE(t.ns->Remount(*t.Walk("/a"), kMountReadOnly | kMountNoExec).ok());
+}
+
+TEST_F(MountTest, ACopyOfALockedMountMayGoButKeepsItsFlags) {
+  EXPECT_EQ(Attach("/a"), Errno{0});
+  ASSERT_TRUE(t.ns->Remount(*t.Walk("/a"), kMountReadOnly).ok());
+  t.Walk("/a")->mount->Lock();
+  ASSERT_TRUE(t.ns->Bind(*t.Walk("/a"), *t.Walk("/b"), false).ok());
+  EXPECT_EQ(t.ns->Remount(*t.Walk("/b"), 0).error(), kEPERM);
+  EXPECT_TRUE(t.ns->Umount(*t.Walk("/b"), false).ok());
+}
+
+TEST_F(MountTest, WhatALockedMountHidesCannotBeBoundAround) {
+  t.Mkdir("/a/sub");
+  t.Write("/a/sub/hidden", "1");
+  EXPECT_EQ(Attach("/a/sub"), Errno{0});
+  t.Walk("/a/sub")->mount->Lock();
+  EXPECT_EQ(t.ns->Bind(*t.Walk("/a"), *t.Walk("/b"), false).error(), kEINVAL);
+  EXPECT_TRUE(t.ns->Bind(*t.Walk("/a"), *t.Walk("/b"), true).ok());
+  EXPECT_EQ(t.List("/b/sub"), ". ..");
+  EXPECT_EQ(t.ns->Umount(*t.Walk("/b/sub"), true).error(), kEINVAL) << "locked in the copy too";
+  EXPECT_TRUE(t.ns->Umount(*t.Walk("/b"), true).ok()) << "with all that is in it";
+}
+
 TEST_F(MountTest, RecursiveBindTakesSubmounts) {
   t.Mkdir("/a/sub");
   EXPECT_EQ(Attach("/a/sub"), Errno{0});

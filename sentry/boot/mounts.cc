@@ -5,9 +5,11 @@
 #include "fs/dev/dev_tree.h"
 #include "fs/goferfs/gofer_fs.h"
 #include "fs/memtree/node.h"
+#include "fs/overlay/overlay.h"
 #include "fs/proc/proc_fs.h"
 #include "fs/sys/sys_fs.h"
 #include "fs/tmpfs/tmpfs.h"
+#include "fs/tty/pty.h"
 #include "fs/vfs/path_walk.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/proc_source.h"
@@ -43,6 +45,7 @@ class Builder {
     std::string source(fs->type());
     if (!namespace_) {
       namespace_ = MountNamespace::Create(std::move(fs), flags, source);
+      namespace_->root().mount->LockFlags();
       return {};
     }
     TRY(Mount(std::move(fs), m.target, flags, source));
@@ -53,7 +56,8 @@ class Builder {
     Path root = namespace_->root();
     WalkContext walk{root, root, *creds_, *namespace_};
     Path at = TRY(Walk(walk, root, target));
-    TRY(namespace_->Attach(std::move(fs), at, flags, source));
+    auto mount = TRY(namespace_->Attach(std::move(fs), at, flags, source));
+    mount->Lock();
     return {};
   }
 
@@ -62,14 +66,21 @@ class Builder {
     return bytes ? (bytes + kPageSize - 1) / kPageSize : kDefaultLayerPages;
   }
 
+  ErrorOr<Ref<FileSystem>> MakeGofer(const SandboxMount& m, GoferCache cache) {
+    GoferOptions options;
+    options.cache = cache;
+    return Ref<FileSystem>(TRY(GoferFs::Create(gofer_, m.root, options)));
+  }
+
   ErrorOr<Ref<FileSystem>> Make(const SandboxMount& m) {
     switch (m.kind) {
-      case MountKind::kOverlay:
-      case MountKind::kGofer: {
-        GoferOptions options;
-        options.cache = m.kind == MountKind::kGofer && !m.read_only ? GoferCache::kRevalidate : GoferCache::kTimed;
-        return Ref<FileSystem>(TRY(GoferFs::Create(gofer_, m.root, options)));
+      case MountKind::kOverlay: {
+        Ref<FileSystem> lower = TRY(MakeGofer(m, GoferCache::kTimed));
+        Ref<FileSystem> upper = Tmpfs::Create({.limit = MakeRef<MemoryLimit>(Pages(m.size)), .mode = 0755});
+        return Ref<FileSystem>(TRY(Overlay::Create({.upper = upper, .lowers = {lower}, .show_options = ""})));
       }
+      case MountKind::kGofer:
+        return MakeGofer(m, m.read_only ? GoferCache::kTimed : GoferCache::kRevalidate);
       case MountKind::kTmpfs:
         return Ref<FileSystem>(Tmpfs::Create({.limit = MakeRef<MemoryLimit>(Pages(m.size)), .mode = m.mode}));
       case MountKind::kProc:
@@ -96,6 +107,7 @@ class Builder {
 
   // What is mounted inside /dev.
   ErrorOr<void> AddDevMounts(const std::string& dev) {
+    TRY(Mount(MakeDevptsFs(), dev + "/pts", kMountNoSuid | kMountNoExec, "devpts"));
     uint32_t flags = kMountNoSuid | kMountNoDev;
     Ref<MemoryLimit> limit = MakeRef<MemoryLimit>(Pages(0));
     return Mount(Tmpfs::Create({.limit = std::move(limit), .mode = 01777}), dev + "/shm", flags, "shm");

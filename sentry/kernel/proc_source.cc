@@ -13,6 +13,7 @@
 #include "fs/vfs/fd_table.h"
 #include "fs/vfs/mount_namespace.h"
 #include "sentry/kernel/fs_context.h"
+#include "sentry/kernel/ipc/ipc_namespace.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/version.h"
 
@@ -403,7 +404,7 @@ std::string KernelProcSource::Domainname() { return kernel_.domainname; }
 void KernelProcSource::SetHostname(std::string_view name) { kernel_.hostname = name; }
 void KernelProcSource::SetDomainname(std::string_view name) { kernel_.domainname = name; }
 
-std::string KernelProcSource::IpcTable(std::string_view) { return {}; }
+std::string KernelProcSource::IpcTable(std::string_view which) { return kernel_.ipc().FormatProc(which); }
 
 // The loopback interface is all there is without a network of the sandbox's own.
 std::string KernelProcSource::NetTable(std::string_view which) {

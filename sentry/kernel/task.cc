@@ -5,6 +5,7 @@
 #include "base/util/check.h"
 #include "fs/vfs/fd_table.h"
 #include "sentry/kernel/fs_context.h"
+#include "sentry/kernel/ipc/semaphore.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/thread_group.h"
 #include "sentry/syscalls/table.h"

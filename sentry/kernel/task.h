@@ -41,6 +41,7 @@ struct VforkDone final : RefCounted {
 
 class FdTable;
 class FsContext;
+class SemUndoList;
 struct WalkContext;
 class Kernel;
 class ThreadGroup;
@@ -172,6 +173,7 @@ class Task final : public RefCounted {
   int exit_signal = 17;
   Ref<VforkDone> vfork_done;  // or null
   int parent_death_signal = 0;
+  Ref<SemUndoList> sem_undo;  // or null; shared by CLONE_SYSVSEM, what it holds is undone with its last task (semop(2))
   bool no_new_privs = false;
   bool thp_disabled = false;
   bool did_exec = false;

@@ -5,6 +5,8 @@
 #include "fs/vfs/fd_table.h"
 #include "sentry/kernel/clone.h"
 #include "sentry/kernel/fs_context.h"
+#include "sentry/kernel/ipc/ipc_namespace.h"
+#include "sentry/kernel/ipc/semaphore.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/pidfd.h"
 #include "sentry/kernel/thread_group.h"
@@ -83,6 +85,10 @@ struct TaskCloner {
     child->blocked_.store(parent.work_.load() & kWorkRestoreMask ? parent.saved_mask_ : parent.blocked());
     // A new stack has no use for the parent's alternate one; fork and vfork keep it (sigaltstack(2)).
     if (!Has(abi::kCLONE_VM) || Has(abi::kCLONE_VFORK)) child->alt_stack = parent.alt_stack;
+    if (Has(abi::kCLONE_SYSVSEM)) {
+      if (!parent.sem_undo) parent.sem_undo = MakeRef<SemUndoList>(kernel.ipc().sem(), parent.tgid());
+      child->sem_undo = parent.sem_undo;
+    }
     child->no_new_privs = parent.no_new_privs;
     child->timer_slack_ns = parent.timer_slack_ns;
     child->cpu_mask = parent.cpu_mask;

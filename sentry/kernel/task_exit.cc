@@ -7,6 +7,7 @@
 #include "fs/vfs/fd_table.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/futex.h"
+#include "sentry/kernel/ipc/semaphore.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/notify.h"
 #include "sentry/kernel/thread_group.h"
@@ -66,6 +67,7 @@ void Task::Exit(int status) {
   if (StraceEnabled()) StraceExit(*this, status);
   if (last && group.timers) group.timers->OnExit();
   ReleaseMemory();
+  sem_undo = nullptr;  // the last user's operations are undone here
   fds_ = nullptr;  // the last user's files close here; may park
   fs_ = nullptr;
   kernel_.FinishExit(*this, status);

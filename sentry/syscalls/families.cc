@@ -4,9 +4,10 @@ namespace moat {
 
 std::span<const SyscallFamily* const> AllFamilies() {
   static const SyscallFamily* const kFamilies[] = {
-      &kFileIoCalls, &kSpliceCalls, &kOpenCalls, &kStatCalls, &kDirCalls, &kAttrCalls, &kPollCalls, &kEventCalls,
+      &kFileIoCalls, &kSpliceCalls, &kOpenCalls, &kStatCalls, &kDirCalls, &kAttrCalls, &kMountCalls, &kPollCalls,
+      &kEventCalls,
       &kMemoryCalls, &kFutexCalls, &kProcessCalls, &kIdentityCalls, &kPrctlCalls, &kSignalCalls, &kTimeCalls,
-      &kScheduleCalls, &kSystemCalls,
+      &kScheduleCalls, &kIpcCalls, &kMqueueCalls, &kSystemCalls, &kRefusedCalls,
   };
   return kFamilies;
 }

@@ -23,6 +23,7 @@ extern const SyscallFamily kSignalCalls;      // sys_signal.cc
 extern const SyscallFamily kTimeCalls;        // sys_time.cc
 extern const SyscallFamily kScheduleCalls;    // sys_sched.cc: affinity, priorities, rlimits, rusage
 extern const SyscallFamily kIpcCalls;         // sys_ipc.cc: SysV shm, sem, msg
+extern const SyscallFamily kMqueueCalls;      // sys_mqueue.cc: POSIX message queues
 extern const SyscallFamily kSystemCalls;      // sys_system.cc: uname sysinfo getrandom ...
 extern const SyscallFamily kRefusedCalls;     // sys_refused.cc
 

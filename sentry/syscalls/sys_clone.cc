@@ -11,6 +11,7 @@
 #include "fs/vfs/path_walk.h"
 #include "sentry/kernel/clone.h"
 #include "sentry/kernel/fs_context.h"
+#include "sentry/kernel/ipc/semaphore.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/notify.h"
 #include "sentry/kernel/pidfd.h"
@@ -328,6 +329,7 @@ ErrorOr<uint64_t> SysUnshare(Task& t, uint64_t flags) {
     if (t.group().live_tasks > 1) return kEINVAL;
   }
   if (flags & ~(kNeedsSingle | abi::kCLONE_FS | abi::kCLONE_FILES | abi::kCLONE_SYSVSEM)) return kEPERM;
+  if (flags & abi::kCLONE_SYSVSEM) t.sem_undo = nullptr;
   t.Unshare(flags & abi::kCLONE_FS, flags & abi::kCLONE_FILES);
   return uint64_t{0};
 }

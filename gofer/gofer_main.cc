@@ -30,7 +30,14 @@ template <class T> T OrDie(const char* what, ErrorOr<T> result) {
 
 GoferConfig ReadConfig() {
   std::string bytes(kMaxGoferConfigBytes, '\0');
-  bytes.resize(OrDie("reading the configuration", host::ReadFull(kGoferFdConfig, bytes.data(), bytes.size())));
+  size_t size = 0;
+  while (size < bytes.size()) {  // from offset 0, wherever the shared position is
+    size_t n = OrDie("reading the configuration",
+                     host::Pread(kGoferFdConfig, bytes.data() + size, bytes.size() - size, size));
+    if (n == 0) break;
+    size += n;
+  }
+  bytes.resize(size);
   return OrDie("configuration", DecodeGoferConfig(bytes));
 }
 

@@ -5,9 +5,8 @@ namespace moat {
 std::span<const SyscallFamily* const> AllFamilies() {
   static const SyscallFamily* const kFamilies[] = {
       &kFileIoCalls, &kSpliceCalls, &kOpenCalls, &kStatCalls, &kDirCalls, &kAttrCalls, &kMountCalls, &kPollCalls,
-      &kEventCalls,
-      &kMemoryCalls, &kFutexCalls, &kProcessCalls, &kIdentityCalls, &kPrctlCalls, &kSignalCalls, &kTimeCalls,
-      &kScheduleCalls, &kIpcCalls, &kMqueueCalls, &kSystemCalls, &kRefusedCalls,
+      &kEventCalls, &kSocketCalls, &kMemoryCalls, &kFutexCalls, &kProcessCalls, &kIdentityCalls, &kPrctlCalls,
+      &kSignalCalls, &kTimeCalls, &kScheduleCalls, &kIpcCalls, &kMqueueCalls, &kSystemCalls, &kRefusedCalls,
   };
   return kFamilies;
 }

@@ -10,6 +10,7 @@
 #include "abi/uio.h"
 #include "fs/vfs/vfs.h"
 #include "sentry/kernel/thread_group.h"
+#include "sentry/syscalls/socket_io.h"
 
 namespace moat {
 
@@ -26,6 +27,19 @@ IoFlags WithFileFlags(const FileDescription& file, IoFlags flags) {
   return flags;
 }
 
+// Waits on `queue` while `attempt` says kEAGAIN; sockets have time-outs (SO_RCVTIMEO, SO_SNDTIMEO).
+template <class F>
+ErrorOr<size_t> BlockForIo(Task& t, FileDescription& file, WaitQueue& queue, EventMask mask, F&& attempt) {
+  ErrorOr<size_t> first = attempt();
+  if (first.ok() || first.error() != kEAGAIN) return first;
+  int64_t timeout = INT64_MAX;
+  if (auto* socket = dynamic_cast<Socket*>(&file)) {
+    timeout = mask == kReadEvents ? socket->receive_timeout_ns() : socket->send_timeout_ns();
+  }
+  ErrorOr<size_t> r = t.BlockOn(queue, mask, SocketDeadline(timeout), attempt);
+  return r.ok() ? r : SocketWaitError(r.error(), timeout);
+}
+
 // Streams: loops until all is written, as a blocking pipe or socket write does.
 ErrorOr<size_t> WriteStream(Task& t, FileDescription& file, IoSource& src, IoFlags flags) {
   size_t done = 0;
@@ -33,7 +47,7 @@ ErrorOr<size_t> WriteStream(Task& t, FileDescription& file, IoSource& src, IoFla
   WaitQueue* queue = file.wait_queue();
   bool takes_messages = file.inode().type() == 0;  // eventfd and its like: one value a call
   for (;;) {
-    ErrorOr<size_t> r = flags.nonblocking || !queue ? attempt() : t.BlockOn(*queue, kWriteEvents, kForever, attempt);
+    ErrorOr<size_t> r = flags.nonblocking || !queue ? attempt() : BlockForIo(t, file, *queue, kWriteEvents, attempt);
     if (!r.ok()) {
       if (done && r.error() == kEPIPE) t.SendSignal(MakeSigInfo(abi::kSIGPIPE, abi::kSI_USER));
       return done ? ErrorOr<size_t>(done) : r;
@@ -91,7 +105,7 @@ ErrorOr<size_t> ReadUnlocked(Task& t, FileDescription& file, IoSink& dst, int64_
   flags = WithFileFlags(file, flags);
   auto attempt = [&] { return file.TryRead(dst, offset, flags); };
   WaitQueue* queue = file.wait_queue();
-  ErrorOr<size_t> r = flags.nonblocking || !queue ? attempt() : t.BlockOn(*queue, kReadEvents, kForever, attempt);
+  ErrorOr<size_t> r = flags.nonblocking || !queue ? attempt() : BlockForIo(t, file, *queue, kReadEvents, attempt);
   if (r.ok() && *r > 0) vfs::AfterRead(file);
   return r;
 }
@@ -111,7 +125,7 @@ ErrorOr<size_t> WriteUnlocked(Task& t, FileDescription& file, IoSource& src, int
     LimitedSource limited(src, room);
     auto attempt = [&] { return file.TryWrite(limited, offset, flags); };
     WaitQueue* queue = file.wait_queue();
-    r = flags.nonblocking || !queue ? attempt() : t.BlockOn(*queue, kWriteEvents, kForever, attempt);
+    r = flags.nonblocking || !queue ? attempt() : BlockForIo(t, file, *queue, kWriteEvents, attempt);
   }
   if (r.ok() && *r > 0) vfs::AfterWrite(file);
   if (!r.ok() && r.error() == kEPIPE) t.SendSignal(MakeSigInfo(abi::kSIGPIPE, abi::kSI_USER));

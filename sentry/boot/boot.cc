@@ -15,7 +15,9 @@
 #include "base/util/log.h"
 #include "fs/dev/devices.h"
 #include "fs/hostfd/host_file.h"
+#include "fs/hostfd/host_terminal.h"
 #include "fs/pipe/pipe_file.h"
+#include "fs/tty/pty.h"
 #include "fs/vfs/fd_table.h"
 #include "sentry/boot/command.h"
 #include "sentry/boot/config.h"
@@ -24,6 +26,7 @@
 #include "sentry/boot/mounts.h"
 #include "sentry/kernel/init.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/tty.h"
 #include "sentry/syscalls/strace.h"
 
 namespace moat {
@@ -62,11 +65,21 @@ Ref<Credentials> CredentialsOf(const SandboxConfig& config) {
   return c;
 }
 
-ErrorOr<Ref<FdTable>> StdioOf(const SandboxConfig& config) {
+// Where the caller's terminal appears in the guest; made the user's, as login(1) does.
+ErrorOr<Path> ConsoleOf(const WalkContext& walk, const SandboxConfig& config) {
+  Path console = TRY(Walk(walk, walk.root, "/dev/console"));
+  Inode& inode = *console.dentry->inode();
+  TaskMutexLock lock(inode.lock());
+  TRY(inode.SetAttributes({.mask = SetAttr::kUid | SetAttr::kGid, .uid = config.uid, .gid = config.gid}));
+  return console;
+}
+
+ErrorOr<Ref<FdTable>> StdioOf(const SandboxConfig& config, const Path* console) {
   Ref<FdTable> fds = MakeRef<FdTable>();
   for (int fd = 0; fd < 3; ++fd) {
     if (config.stdio[static_cast<size_t>(fd)] == StdioKind::kClosed) continue;
-    Ref<HostFile> file = TRY(HostFile::Create(UniqueFd(fd)));
+    Ref<HostFile> file = TRY(HostFile::Create(UniqueFd(fd), console));
+    if (file->terminal()) RegisterConsole(Ref<Terminal>(file->terminal()));
     TRY(fds->InstallAt(std::move(file), fd, false, 3));
   }
   return fds;
@@ -110,6 +123,8 @@ void OnSignal(Kernel& kernel, const ControlMessage& m) {
 void StartCommand(Kernel& kernel, const SandboxConfig& config) {
   RegisterFifos();
   RegisterMemoryDevices();
+  RegisterPtyDevices();
+  StartJobControl(kernel);
   Ref<GoferClient> gofer = GoferClient::Create(UniqueFd(kFdGofer));
   ErrorOr<Ref<MountNamespace>> mounts = BuildMounts(kernel, config, gofer);
   if (!Step("mounts", mounts)) host::ExitGroup(kExitSandboxFailed);
@@ -134,7 +149,8 @@ void StartCommand(Kernel& kernel, const SandboxConfig& config) {
   args.blocked_signals = config.blocked_signals;
   args.has_tty = config.tty.present;
   for (size_t i = 0; i < args.rlimits.size(); ++i) args.rlimits[i] = {config.rlimits[i].soft, config.rlimits[i].hard};
-  ErrorOr<Ref<FdTable>> fds = StdioOf(config);
+  ErrorOr<Path> console = ConsoleOf(walk, config);
+  ErrorOr<Ref<FdTable>> fds = StdioOf(config, console.ok() ? &*console : nullptr);
   if (!Step("standard files", fds)) host::ExitGroup(kExitSandboxFailed);
   args.fds = *fds;
   ErrorOr<void> started = kernel.StartInit(args);

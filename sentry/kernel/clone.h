@@ -21,6 +21,7 @@ struct CloneRequest {
   UserAddr stack = 0;
   uint64_t stack_size = 0;
   uint64_t tls = 0;
+  int wanted_pid = 0;  // clone3's set_tid; 0: any
 };
 
 // A child of `parent`, running; returns its tid. EINVAL for the flag combinations that clone(2) forbids, EPERM for new

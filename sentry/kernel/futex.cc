@@ -160,13 +160,10 @@ ErrorOr<int> FutexManager::Wake(Task& t, UserAddr addr, bool shared, int count, 
 }
 
 void FutexManager::WakeAddress(MemoryManager& mm, UserAddr addr, int count) {
-  // The sleeper may have used either kind of key.
-  for (bool shared : {true, false}) {
-    ErrorOr<FutexKey> key = mm.KeyOf(addr, shared);
-    if (!key.ok()) return;
-    MutexLock lock(impl_->mu);
-    if (impl_->Wake(*key, count, ~0u)) return;
-  }
+  ErrorOr<FutexKey> key = mm.KeyOf(addr, /*shared=*/true);
+  if (!key.ok()) return;
+  MutexLock lock(impl_->mu);
+  impl_->Wake(*key, count, ~0u);
 }
 
 ErrorOr<int> FutexManager::Requeue(Task& t, UserAddr from, UserAddr to, bool shared, int wake, int move,
@@ -277,12 +274,12 @@ ErrorOr<int> FutexManager::WaitV(Task& t, std::span<const VectorEntry> entries, 
     return now.ok() ? kEAGAIN : now.error();
   }
   for (;;) {
+    bool any;
     {
       MutexLock lock(impl_->mu);
-      bool any = std::any_of(sleepers.begin(), sleepers.end(), [](const FutexSleeper& s) { return s.woken; });
-      if (any) deadline_ns = 0;
+      any = std::any_of(sleepers.begin(), sleepers.end(), [](const FutexSleeper& s) { return s.woken; });
     }
-    if (deadline_ns == 0) return leave();
+    if (any) return leave();
     ErrorOr<void> r = t.Block(deadline_ns);
     if (r.ok()) continue;
     int woken = leave();

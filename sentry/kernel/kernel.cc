@@ -15,6 +15,7 @@
 #include "sentry/kernel/limits.h"
 #include "sentry/kernel/proc_source.h"
 #include "sentry/kernel/timers.h"
+#include "sentry/kernel/tty.h"
 #include "sentry/loader/loader.h"
 #include "sentry/loader/vdso_clock.h"
 
@@ -43,7 +44,7 @@ Verdict Kernel::OnTrap(GuestThread& thread, const Trap& trap) {
 
 // --- The tables. ---
 
-ErrorOr<int> Kernel::AllocatePid() {
+ErrorOr<int> Kernel::AllocatePid(int wanted) {
   if (static_cast<int>(tasks_.size()) >= limits.max_tasks) return kEAGAIN;
   auto in_use = [this](int pid) MOAT_NO_THREAD_SAFETY_ANALYSIS {
     if (tasks_.count(pid)) return true;
@@ -54,6 +55,11 @@ ErrorOr<int> Kernel::AllocatePid() {
     }
     return false;
   };
+  if (wanted) {
+    if (wanted >= kPidMax) return kEINVAL;
+    if (in_use(wanted)) return kEEXIST;
+    return wanted;
+  }
   for (int tries = 0; tries < kPidMax; ++tries) {
     last_pid_ = last_pid_ + 1 >= kPidMax ? kReservedPids : last_pid_ + 1;
     // Group ids outlive their leader only once numbers wrapped; before that a fresh number is free.
@@ -141,8 +147,12 @@ ErrorOr<void> Kernel::StartInit(const InitArgs& args) {
     group->rlimits = args.rlimits;
     group->start_time_ns = host::NowMonotonicNs();
     group->process_group = MakeRef<ProcessGroup>(pid, MakeRef<Session>(pid));
-    group->process_group->session->has_tty = args.has_tty;
-    group->process_group->session->foreground_pgid = pid;
+    for (int fd = 0; args.has_tty && fd <= 2; ++fd) {
+      ErrorOr<Ref<FileDescription>> file = args.fds->Get(fd);
+      if (!file.ok() || !(*file)->terminal()) continue;
+      AdoptTerminal(*group, Ref<Terminal>((*file)->terminal()));
+      break;
+    }
     task = NewTask(pid, group);
     MutexLock signal(group->signal_lock);
     group->actions = MakeRef<SignalActions>();
@@ -160,7 +170,7 @@ ErrorOr<void> Kernel::StartInit(const InitArgs& args) {
   task->thread_ = std::move(program.thread);
   task->thread_->set_owner(task.get());
   task->fds_ = args.fds;
-  task->fs_ = MakeRef<FsContext>(args.root, args.cwd, args.umask);
+  task->fs_ = MakeRef<FsContext>(mounts_, args.root, args.cwd, args.umask);
   task->creds_ = args.creds;
   task->comm_ = std::move(program.comm);
   task->did_exec = true;
@@ -178,6 +188,6 @@ void Kernel::EndSandbox(int status) {
   if (on_init_exit) on_init_exit(status);
 }
 
-WalkContext Task::WalkView() const { return WalkContext{fs_->root(), fs_->cwd(), *creds_, kernel_.mounts()}; }
+WalkContext Task::WalkView() const { return WalkContext{fs_->root(), fs_->cwd(), *creds_, *fs_->mounts()}; }
 
 }  // namespace moat

@@ -43,8 +43,8 @@ class Kernel final : public TrapSink {
 
   // --- The tables. tasks_lock guards trees and tables; see thread_group.h. ---
   Mutex tasks_lock;
-  // A pid, or kEAGAIN at the task limit.
-  ErrorOr<int> AllocatePid() MOAT_REQUIRES(tasks_lock);
+  // A pid, `wanted` if not 0 (kEEXIST); kEAGAIN at the task limit.
+  ErrorOr<int> AllocatePid(int wanted = 0) MOAT_REQUIRES(tasks_lock);
   Task* FindTask(int tid) MOAT_REQUIRES(tasks_lock);
   ThreadGroup* FindGroup(int tgid) MOAT_REQUIRES(tasks_lock);  // null for a non-leader's tid
   Ref<Task> GetTask(int tid);           // or null

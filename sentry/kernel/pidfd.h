@@ -11,6 +11,8 @@ class PidFd final : public FileDescription {
  public:
   PidFd(Ref<ThreadGroup> group, uint32_t flags);
 
+  // Null between the reservation of a clone's pidfd and the birth of its child; no guest sees it then.
+  void Bind(Ref<ThreadGroup> group) { group_ = std::move(group); }
   ThreadGroup& group() const { return *group_; }
   EventMask Readiness() override;
   WaitQueue* wait_queue() override { return &group_->exit_event; }
@@ -18,7 +20,7 @@ class PidFd final : public FileDescription {
   bool seekable() const override { return false; }
 
  private:
-  const Ref<ThreadGroup> group_;
+  Ref<ThreadGroup> group_;
 };
 
 // A new close-on-exec descriptor of `t` for `group`; EMFILE.

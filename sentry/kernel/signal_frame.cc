@@ -99,6 +99,7 @@ ErrorOr<void> Task::SetUpFrame(const abi::SigInfo& info, const abi::Sigaction& a
     alt_stack = {};
     alt_stack.ss_flags = static_cast<int32_t>(abi::kSS_DISABLE);
   }
+  TRY(ResetXState());
   regs.rdi = static_cast<uint64_t>(info.si_signo);
   regs.rsi = frame_addr + offsetof(abi::RtSigFrame, info);
   regs.rdx = frame_addr + offsetof(abi::RtSigFrame, uc);
@@ -110,6 +111,16 @@ ErrorOr<void> Task::SetUpFrame(const abi::SigInfo& info, const abi::Sigaction& a
   regs.eflags &= ~(abi::kX86_EFLAGS_DF | abi::kX86_EFLAGS_RF | abi::kX86_EFLAGS_TF);
   SetRegs(regs);
   return {};
+}
+
+// A handler starts with the FP state of a fresh program.
+ErrorOr<void> Task::ResetXState() {
+  std::array<std::byte, kMaxXState> buffer;
+  std::span<std::byte> state = std::span(buffer).first(mm_->platform_info().xsave_size);
+  memset(state.data(), 0, state.size());  // no xfeatures: every component at its initial value
+  memcpy(state.data() + offsetof(abi::FpState, cwd), &abi::kFCW_DEFAULT, sizeof abi::kFCW_DEFAULT);
+  memcpy(state.data() + offsetof(abi::FpState, mxcsr), &abi::kMXCSR_DEFAULT, sizeof abi::kMXCSR_DEFAULT);
+  return thread_->SetXState(state);
 }
 
 ErrorOr<void> Task::LoadXState(UserAddr addr) {

@@ -77,6 +77,7 @@ void Task::HandleTrap() {
 void Task::HandleSyscall() {
   constexpr int64_t kX32Bit = 0x40000000;
   ErrorOr<uint64_t> r = kENOSYS;
+  trap_.nr = static_cast<int32_t>(trap_.nr);  // the upper half of rax does not count
   if (trap_.arch == kAuditArchX86_64 && !(trap_.nr & kX32Bit)) r = DispatchSyscall(*this, trap_.nr, trap_.args);
   if (state_.load(std::memory_order_relaxed) == State::kDead) return;
   if (r.ok()) {

@@ -209,6 +209,7 @@ class Task final : public RefCounted {
   bool RunHandler(const abi::SigInfo& info, const abi::Sigaction& action, std::optional<Errno>& restart);
   ErrorOr<void> SetUpFrame(const abi::SigInfo& info, const abi::Sigaction& action);
   ErrorOr<UserAddr> SaveXState(uint64_t sp);
+  ErrorOr<void> ResetXState();
   ErrorOr<void> LoadXState(UserAddr addr);
   void StopHere();                   // group stop: sleeps until continued or killed
   ErrorOr<void> Sleep(State state, int64_t deadline_ns);

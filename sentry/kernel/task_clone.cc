@@ -1,5 +1,9 @@
 // clone(2), fork and vfork: a new task.
+#include <utility>
+
 #include "abi/clone.h"
+#include "abi/fcntl.h"
+#include "abi/rlimit.h"
 #include "base/fiber/fiber.h"
 #include "base/host/time.h"
 #include "fs/vfs/fd_table.h"
@@ -43,8 +47,23 @@ struct TaskCloner {
   Ref<MemoryManager> mm{};
   std::unique_ptr<GuestThread> thread{};
   Ref<Task> child{};
+  Ref<PidFd> pidfd{};
+  int pidfd_number = -1;
 
   bool Has(uint64_t flag) const { return (request.flags & flag) != 0; }
+
+  // The descriptor and its number come first: a bad pointer must leave no child.
+  ErrorOr<void> ReservePidfd() {
+    if (!Has(abi::kCLONE_PIDFD)) return {};
+    pidfd = MakeRef<PidFd>(nullptr, abi::kO_RDWR);
+    pidfd_number = TRY(parent.fds().Install(pidfd, true, parent.group().Limit(abi::kRLIMIT_NOFILE)));
+    ErrorOr<void> told = parent.mm().Write<int>(request.pidfd, pidfd_number);
+    if (!told.ok()) DropPidfd();
+    return told;
+  }
+  void DropPidfd() {
+    if (pidfd_number >= 0) (void)parent.fds().Remove(std::exchange(pidfd_number, -1));
+  }
 
   ErrorOr<void> MakeMemory() {
     if (Has(abi::kCLONE_VM)) {
@@ -117,7 +136,7 @@ struct TaskCloner {
 
   // Under tasks_lock: pid, group membership, parent. kEAGAIN at a limit; the task must not be visible half-made.
   ErrorOr<void> Publish(const Ref<SignalActions>& actions) MOAT_REQUIRES(kernel.tasks_lock) {
-    int pid = TRY(kernel.AllocatePid());
+    int pid = TRY(kernel.AllocatePid(request.wanted_pid));
     ThreadGroup& from = parent.group();
     bool is_thread = Has(abi::kCLONE_THREAD);
     Ref<ThreadGroup> group = is_thread ? parent.group_ref() : MakeGroup(pid);
@@ -149,31 +168,29 @@ void Task::Unshare(bool fs, bool files) {
   if (files && fds_->ref_count() > 1) fds_ = fds_->Copy();
 }
 
-ErrorOr<uint64_t> CloneTask(Task& parent, const CloneRequest& request) {
-  TRY(CheckFlags(request));
-  TaskCloner cloner{parent, request};
-  TRY(CheckProcessLimit(parent));
+// Up to the child's visibility; on failure nothing is left.
+static ErrorOr<void> MakeChild(TaskCloner& cloner) {
+  TRY(CheckProcessLimit(cloner.parent));
   TRY(cloner.MakeMemory());
   cloner.SetRegisters();
   Ref<SignalActions> actions = cloner.ChildActions();
-  {
-    MutexLock lock(cloner.kernel.tasks_lock);
-    TRY(cloner.Publish(actions));
+  MutexLock lock(cloner.kernel.tasks_lock);
+  return cloner.Publish(actions);
+}
+
+ErrorOr<uint64_t> CloneTask(Task& parent, const CloneRequest& request) {
+  TRY(CheckFlags(request));
+  TaskCloner cloner{parent, request};
+  TRY(cloner.ReservePidfd());
+  ErrorOr<void> made = MakeChild(cloner);
+  if (!made.ok()) {
+    cloner.DropPidfd();
+    return made.error();
   }
   Task& child = *cloner.child;
+  if (cloner.pidfd) cloner.pidfd->Bind(child.group_ref());
   parent.kernel().forks.fetch_add(1, std::memory_order_relaxed);
   int pid = child.tid();
-  if (cloner.Has(abi::kCLONE_PIDFD)) {
-    ErrorOr<int> fd = InstallPidfd(parent, child.group(), false);
-    if (!fd.ok() || !parent.mm().Write<int>(request.pidfd, *fd).ok()) {
-      Errno error = fd.ok() ? kEFAULT : fd.error();
-      child.Kill();
-      child.group().ExitAll(9);
-      child.group().exit_signal = 0;
-      child.Start();
-      return error;
-    }
-  }
   if (cloner.Has(abi::kCLONE_PARENT_SETTID)) (void)parent.mm().Write<int>(request.parent_tid, pid);
   if (cloner.Has(abi::kCLONE_CHILD_SETTID)) (void)child.mm().Write<int>(request.child_tid, pid);
   if (cloner.Has(abi::kCLONE_VFORK)) {

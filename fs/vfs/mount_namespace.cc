@@ -22,6 +22,11 @@ struct MountTree {
     return *tree;
   }
 
+  // For `more` mounts in `ns`, and in all.
+  bool HasRoomLocked(const MountNamespace& ns, size_t more) MOAT_REQUIRES(mu) {
+    return ns.mounts_ + more <= kMaxMounts && table.size() + more <= kMaxMountsInAll;
+  }
+
   Ref<Mount> FindLocked(const Path& path) MOAT_REQUIRES(mu) {
     auto it = table.find({path.mount.get(), path.dentry.get()});
     return it == table.end() ? Ref<Mount>() : it->second;
@@ -173,7 +178,7 @@ ErrorOr<Ref<Mount>> MountNamespace::Attach(Ref<FileSystem> fs, Path at, uint32_t
   MountTree& tree = MountTree::Get();
   MutexLock lock(tree.mu);
   if (at.mount->namespace_ != this) return kEINVAL;
-  if (mounts_ >= kMaxMounts) return kENOSPC;
+  if (!tree.HasRoomLocked(*this, 1)) return kENOSPC;
   m->namespace_ = this;
   ++mounts_;
   tree.AttachLocked(*this, m, at);
@@ -195,7 +200,7 @@ ErrorOr<void> MountNamespace::Bind(const Path& from, Path at, bool recursive) {
     }
   }
   size_t more = recursive ? tree.SubtreeLocked(*from.mount).size() : 1;
-  if (mounts_ + more > kMaxMounts) return kENOSPC;
+  if (!tree.HasRoomLocked(*this, more)) return kENOSPC;
   auto copies = tree.CopyLocked(*this, *from.mount, from.dentry, recursive);
   tree.AttachLocked(*this, copies[0].second, at);
   return {};
@@ -271,11 +276,12 @@ ErrorOr<void> MountNamespace::PivotRoot(const Path& root, const Path& new_root, 
   return {};
 }
 
-Ref<MountNamespace> MountNamespace::Clone(const std::vector<Path*>& paths) {
+ErrorOr<Ref<MountNamespace>> MountNamespace::Clone(const std::vector<Path*>& paths) {
   Ref<MountNamespace> ns(new MountNamespace, AdoptRef{});
   MountTree& tree = MountTree::Get();
   MountTree::Garbage garbage;
   MutexLock lock(tree.mu);
+  if (!tree.HasRoomLocked(*ns, mounts_)) return kENOSPC;
   auto copies = tree.CopyLocked(*ns, *root_mount_, root_mount_->root_, true);
   ns->root_mount_ = copies[0].second;
   for (Path* path : paths) {

@@ -19,6 +19,8 @@ namespace moat {
 
 // Limit of mounts in a namespace (fs.mount-max is 100000): bounds what a guest makes the sentry hold.
 inline constexpr size_t kMaxMounts = 10000;
+// And of all namespaces together.
+inline constexpr size_t kMaxMountsInAll = 100000;
 
 // Where mounts cover dentries.
 class MountTable {
@@ -50,8 +52,8 @@ class MountNamespace final : public RefCounted {
   ErrorOr<void> Umount(Path at, bool detach);
   // pivot_root(2) for a task with `root`. The caller then moves every task whose root or cwd was the old root.
   ErrorOr<void> PivotRoot(const Path& root, const Path& new_root, const Path& put_old);
-  // unshare(CLONE_NEWNS): a copy of the tree. `paths` (roots, cwds) are moved to their copies.
-  Ref<MountNamespace> Clone(const std::vector<Path*>& paths);
+  // unshare(CLONE_NEWNS): a copy of the tree. `paths` (roots, cwds) are moved to their copies. kENOSPC.
+  ErrorOr<Ref<MountNamespace>> Clone(const std::vector<Path*>& paths);
 
   // Every mount, parents first.
   std::vector<Ref<Mount>> List() const;

@@ -150,7 +150,7 @@ TEST_F(MountTest, CloneIsIndependent) {
   EXPECT_EQ(Attach("/a"), Errno{0});
   t.Write("/a/x", "1");
   Path root = t.root, cwd = *t.Walk("/a");
-  Ref<MountNamespace> copy = t.ns->Clone({&root, &cwd});
+  Ref<MountNamespace> copy = *t.ns->Clone({&root, &cwd});
   EXPECT_EQ(copy->List().size(), 2u);
   ASSERT_TRUE(copy->Umount(Path{cwd.mount, cwd.dentry}, true).ok());
   EXPECT_EQ(t.Read("/a/x"), "1");

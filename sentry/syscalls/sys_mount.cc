@@ -47,12 +47,12 @@ ErrorOr<void> Remount(Task& t, const Path& at, uint64_t flags) {
     constexpr uint32_t kKept = kMountNoAtime | kMountNoDirAtime | kMountRelatime;
     wanted = (wanted & ~kKept) | (at.mount->flags() & kKept);
   }
-  return t.kernel().mounts().Remount(at, wanted);
+  return t.fs().mounts()->Remount(at, wanted);
 }
 
 // One instance each, as these file systems show one kernel: the one that the sandbox has mounted already, or null.
 Ref<FileSystem> FindInstance(Task& t, std::string_view type) {
-  for (const Ref<Mount>& m : t.kernel().mounts().List()) {
+  for (const Ref<Mount>& m : t.fs().mounts()->List()) {
     if (m->fs().type() == type) return Ref<FileSystem>(&m->fs());
   }
   return nullptr;
@@ -68,7 +68,7 @@ ErrorOr<void> MountNew(Task& t, const Path& at, const std::string& type, uint64_
   }
   if (!fs) return kENODEV;
   if (source.empty()) source = "none";
-  TRY(t.kernel().mounts().Attach(std::move(fs), at, MountFlagsOf(flags), std::move(source)));
+  TRY(t.fs().mounts()->Attach(std::move(fs), at, MountFlagsOf(flags), std::move(source)));
   return {};
 }
 
@@ -78,16 +78,16 @@ ErrorOr<void> SysMount(Task& t, UserAddr source_addr, UserAddr target, UserAddr 
   if ((flags & abi::kMS_MGC_MSK) == abi::kMS_MGC_VAL) flags &= ~abi::kMS_MGC_MSK;
   Path at = TRY(ResolveAt(t, abi::kAT_FDCWD, target, 0));
   if (!MayMount(t)) return kEPERM;
-  MountNamespace& mounts = t.kernel().mounts();
+  Ref<MountNamespace> mounts = t.fs().mounts();
   if (flags & abi::kMS_REMOUNT) return Remount(t, at, flags);
   if (flags & (abi::kMS_BIND | abi::kMS_MOVE)) {
     if (source.empty()) return kEINVAL;
     Path from = TRY(ResolveAt(t, abi::kAT_FDCWD, source_addr, 0));
-    if (flags & abi::kMS_BIND) return mounts.Bind(from, std::move(at), (flags & abi::kMS_REC) != 0);
-    return mounts.Move(from, std::move(at));
+    if (flags & abi::kMS_BIND) return mounts->Bind(from, std::move(at), (flags & abi::kMS_REC) != 0);
+    return mounts->Move(from, std::move(at));
   }
   if (uint64_t kind = flags & kPropagation) {
-    // One kind, of a mount's root. There is one namespace: nothing to propagate to.
+    // One kind, of a mount's root. Every mount is private: nothing to propagate to.
     if (kind & (kind - 1)) return kEINVAL;
     return at.mount && at.dentry == at.mount->root() ? ErrorOr<void>() : kEINVAL;
   }
@@ -100,7 +100,7 @@ ErrorOr<void> SysUmount2(Task& t, UserAddr target, uint32_t flags) {
   if (!at.mount || at.dentry != at.mount->root()) return kEINVAL;
   if (!MayMount(t)) return kEPERM;
   if (flags & abi::kMNT_EXPIRE) return flags & (abi::kMNT_FORCE | abi::kMNT_DETACH) ? kEINVAL : kEAGAIN;
-  return t.kernel().mounts().Umount(std::move(at), (flags & abi::kMNT_DETACH) != 0);
+  return t.fs().mounts()->Umount(std::move(at), (flags & abi::kMNT_DETACH) != 0);
 }
 
 ErrorOr<void> SysPivotRoot(Task& t, UserAddr new_root_addr, UserAddr put_old_addr) {
@@ -108,7 +108,7 @@ ErrorOr<void> SysPivotRoot(Task& t, UserAddr new_root_addr, UserAddr put_old_add
   Path new_root = TRY(ResolveAt(t, abi::kAT_FDCWD, new_root_addr, 0));
   Path put_old = TRY(ResolveAt(t, abi::kAT_FDCWD, put_old_addr, 0));
   Path root = t.fs().root();
-  TRY(t.kernel().mounts().PivotRoot(root, new_root, put_old));
+  TRY(t.fs().mounts()->PivotRoot(root, new_root, put_old));
   if (t.fs().cwd() == root) t.fs().set_cwd(new_root);
   t.fs().set_root(std::move(new_root));
   return {};

@@ -17,6 +17,7 @@ struct DeviceNode {
 constexpr DeviceNode kNodes[] = {
     {"null", abi::kMEM_MAJOR, 3, 0666},  {"zero", abi::kMEM_MAJOR, 5, 0666},    {"full", abi::kMEM_MAJOR, 7, 0666},
     {"random", abi::kMEM_MAJOR, 8, 0666}, {"urandom", abi::kMEM_MAJOR, 9, 0666}, {"tty", abi::kTTYAUX_MAJOR, 0, 0666},
+    {"console", abi::kTTYAUX_MAJOR, 1, 0620},
 };
 
 struct DeviceLink {

@@ -19,6 +19,7 @@
 namespace moat {
 
 class FileDescription;
+class Terminal;
 
 // Takes directory entries; returns false when full (the entry was not taken).
 class DirSink {
@@ -105,13 +106,16 @@ class FileDescription : public RefCounted {
   // and nothing else.
   virtual void OnMapped(int change) {}
 
+  // The terminal that it is open on, or null. Borrowed.
+  virtual Terminal* terminal() { return nullptr; }
+
   // The last fd that refers to it in some fd table was closed (close(2)'s flush); `owner` identifies the fd table.
   virtual ErrorOr<void> Flush(const void* owner) { return {}; }
 
   // The position for read/write/lseek/getdents, with its lock (held across the I/O, as f_pos_lock).
   TaskMutex& position_lock() { return position_lock_; }
-  int64_t position() const { return position_; }
-  void set_position(int64_t p) { position_ = p; }
+  virtual int64_t position() const { return position_; }
+  virtual void set_position(int64_t p) { position_ = p; }
 
   // open(2) of a FIFO waits for the other end: the caller repeats this while it says kEAGAIN, sleeping on wait_queue().
   virtual ErrorOr<void> FinishOpen() { return {}; }

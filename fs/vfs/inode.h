@@ -106,6 +106,9 @@ class Inode : public RefCounted {
   // by the vfs through SetAttributes). kENXIO for sockets.
   virtual ErrorOr<Ref<FileDescription>> Open(const Path& path, uint32_t flags) = 0;
 
+  // True if Open is asked for a device or FIFO too, in place of what special.h knows: a descriptor of the host.
+  virtual bool OpensItself() { return false; }
+
   // Extended attributes, names with their prefix. kENODATA if absent; List returns NUL-terminated names.
   virtual ErrorOr<std::string> GetXattr(std::string_view name) { return kEOPNOTSUPP; }
   virtual ErrorOr<void> SetXattr(std::string_view name, std::string_view value, int flags) { return kEOPNOTSUPP; }

@@ -159,6 +159,7 @@ class FileOpener {
   static ErrorOr<Ref<FileDescription>> OpenByType(const Path& path, uint32_t flags) {
     Inode& inode = *path.dentry->inode();
     uint32_t kept = (flags & ~kCreationFlags) | abi::kO_LARGEFILE;
+    if (inode.OpensItself()) return inode.Open(path, kept | (flags & abi::kO_NOCTTY));
     switch (inode.type()) {
       case abi::kS_IFCHR:
         return OpenCharDevice(TRY(inode.GetAttr()).rdev, path, kept | (flags & abi::kO_NOCTTY));

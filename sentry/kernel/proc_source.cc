@@ -72,9 +72,8 @@ void FillTree(Task& t, TaskInfo& out) {
   Session& session = *group.process_group->session;
   out.pgid = group.process_group->pgid;
   out.sid = session.sid;
-  if (session.has_tty) {
-    constexpr uint32_t kHostTerminal = 136 << 8;  // pts/0: terminals of the host have no number here
-    out.tty = kHostTerminal;
+  if (session.tty) {
+    out.tty = static_cast<uint32_t>(session.tty->rdev());
     out.foreground_pgid = session.foreground_pgid;
   }
 }
@@ -310,8 +309,9 @@ ErrorOr<Path> KernelProcSource::Exe(TaskKey key) {
 
 ErrorOr<Ref<MountNamespace>> KernelProcSource::Mounts(TaskKey key) {
   Ref<Task> t = Find(key);
-  if (!t || !t->fs_ref()) return kEINVAL;  // as Linux for a zombie
-  return Ref<MountNamespace>(&kernel_.mounts());
+  Ref<FsContext> fs = t ? t->fs_ref() : nullptr;
+  if (!fs) return kEINVAL;  // as Linux for a zombie
+  return fs->mounts();
 }
 
 Path KernelProcSource::CurrentRoot() {

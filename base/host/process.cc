@@ -3,6 +3,7 @@
 #include <sys/rseq.h>  // where libc keeps its area
 
 #include "abi/clone.h"
+#include "abi/rlimit.h"
 #include "abi/rseq.h"
 #include "abi/sched.h"
 #include "abi/signal.h"
@@ -115,6 +116,11 @@ ErrorOr<int> Getpgid(int pid) { return Call<int>(abi::kNr_getpgid, pid); }
 ErrorOr<void> Setpgid(int pid, int pgid) { return Call<void>(abi::kNr_setpgid, pid, pgid); }
 
 static_assert(sizeof(ResourceLimit) == 16);  // struct rlimit64
+ErrorOr<void> ForbidCoreDumps() {
+  const ResourceLimit now = TRY(PrlimitGet(0, abi::kRLIMIT_CORE));
+  const uint64_t limit = now.hard < 1 ? 0 : 1;
+  return PrlimitSet(0, abi::kRLIMIT_CORE, {limit, limit});
+}
 ErrorOr<ResourceLimit> PrlimitGet(int pid, int resource) {
   ResourceLimit limit;
   TRY(Call<void>(abi::kNr_prlimit64, pid, resource, nullptr, &limit));

@@ -71,6 +71,9 @@ struct ResourceLimit {
   uint64_t soft;
   uint64_t hard;
 };
+// No core dumps of this process and its children, not even to a program (core(5)): limit 1, or 0 where the limit is 0 already
+// and cannot be raised.
+ErrorOr<void> ForbidCoreDumps();
 // `pid` 0 is this process; `resource` RLIMIT_*.
 ErrorOr<ResourceLimit> PrlimitGet(int pid, int resource);
 ErrorOr<void> PrlimitSet(int pid, int resource, ResourceLimit limit);

@@ -110,8 +110,7 @@ ErrorOr<void> GoferInode::StatThrough(HostFd& fd) {
   attr_.blocks = static_cast<uint64_t>(st.st_blocks);
   attr_.mode = st.st_mode;
   attr_.nlink = static_cast<uint32_t>(st.st_nlink);
-  attr_.uid = st.st_uid;
-  attr_.gid = st.st_gid;
+  // The owner stays what the gofer said: our user namespace does not know the host's ids.
   attr_.atime_sec = st.st_atim.tv_sec, attr_.atime_nsec = static_cast<uint32_t>(st.st_atim.tv_nsec);
   attr_.mtime_sec = st.st_mtim.tv_sec, attr_.mtime_nsec = static_cast<uint32_t>(st.st_mtim.tv_nsec);
   attr_.ctime_sec = st.st_ctim.tv_sec, attr_.ctime_nsec = static_cast<uint32_t>(st.st_ctim.tv_nsec);

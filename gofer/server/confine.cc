@@ -64,7 +64,7 @@ ErrorOr<void> WriteProc(const char* path, const char* text) {
 ErrorOr<uint64_t> ConfineProcess(int last_kept_fd) {
   TRY(host::CloseRange(static_cast<uint32_t>(last_kept_fd) + 1, ~0u, 0));
   host::Umask(0);
-  TRY(host::PrlimitSet(0, abi::kRLIMIT_CORE, {1, 1}));
+  TRY(host::ForbidCoreDumps());
   auto files = TRY(host::PrlimitGet(0, abi::kRLIMIT_NOFILE));
   TRY(host::PrlimitSet(0, abi::kRLIMIT_NOFILE, {files.hard, files.hard}));
   TRY(host::Prctl(abi::kPR_SET_DUMPABLE, 0));

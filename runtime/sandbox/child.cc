@@ -101,9 +101,7 @@ class ChildMain {
   }
 
   static ErrorOr<void> SetLimits() {
-    // 1 is the kernel's "no core, not even to a pipe": 0 would still run a core_pattern program on hostile
-    // bytes.
-    TRY(host::PrlimitSet(0, abi::kRLIMIT_CORE, {1, 1}));
+    TRY(host::ForbidCoreDumps());  // a core_pattern program would run as root on hostile bytes
     const host::ResourceLimit files = TRY(host::PrlimitGet(0, abi::kRLIMIT_NOFILE));
     return host::PrlimitSet(0, abi::kRLIMIT_NOFILE, {files.hard, files.hard});
   }

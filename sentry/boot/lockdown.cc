@@ -2,7 +2,6 @@
 
 #include "abi/capability.h"
 #include "abi/prctl.h"
-#include "abi/rlimit.h"
 #include "base/host/process.h"
 #include "base/seccomp/compile.h"
 #include "base/seccomp/install.h"
@@ -23,7 +22,7 @@ ErrorOr<void> DropPrivileges() {
 
 ErrorOr<void> MakeUndumpable() {
   TRY(host::Prctl(abi::kPR_SET_DUMPABLE, 0));
-  return host::PrlimitSet(0, abi::kRLIMIT_CORE, {1, 1});  // 1: never, also when cores are piped (core(5))
+  return host::ForbidCoreDumps();
 }
 
 ErrorOr<void> InstallSentryFilter() {

@@ -271,12 +271,13 @@ TEST(DoTest, KillingTheGoferLeavesNothing) { ExpectNothingLeftAfterKilling("moat
 TEST(DoTest, KillingAStubEndsOnlyItsProcess) {
   MoatProcess moat = Shell("(while :; do :; done) & echo ready; wait $!; echo $?");
   ASSERT_TRUE(moat.OutputContains("ready"));
-  // The busy one.
+  // The busy one. Stubs are children of the sentry and bear its name.
+  const pid_t sentry = DescendantNamed(moat.pid(), "moat-sentry").pid;
+  ASSERT_GT(sentry, 0);
   HostProcess busy;
   ASSERT_TRUE(Eventually([&] {
-    for (const HostProcess& process : DescendantsOf(moat.pid())) {
-      const std::string name = process.Name();
-      if (name != "moat-sentry" && name != "moat-gofer" && ProcessState(process.pid) == 'R') busy = process;
+    for (const HostProcess& process : DescendantsOf(sentry)) {
+      if (ProcessState(process.pid) == 'R') busy = process;
     }
     return busy.pid != 0;
   }));
@@ -321,7 +322,7 @@ TEST(DoTest, ManySandboxesRunAtOnce) {
 TEST(DoTest, StraceShowsCalls) {
   TempDir dir;
   const std::string file = dir.path() + "/trace";
-  MoatProcess moat = Shell("echo hi", {"--strace=" + file});
+  MoatProcess moat = Shell("/bin/true; echo hi", {"--strace=" + file});
   EXPECT_EQ(moat.Wait(), 0) << moat.err();
   EXPECT_EQ(moat.out(), "hi\n");
   EXPECT_THAT(Slurp(file), HasSubstr("execve"));

@@ -38,10 +38,7 @@ Ref<GoferClient> GoferClient::Create(UniqueFd socket) {
 
 GoferClient::GoferClient(UniqueFd socket) : socket_(std::move(socket)), read_buffer_(gofer::kMaxMessage) {}
 
-GoferClient::~GoferClient() {
-  MutexLock lock(watch_mu_);
-  if (watched_) UnwatchHostFd(socket_.get());
-}
+GoferClient::~GoferClient() = default;  // never while watched: the watch holds a reference
 
 ErrorOr<void> GoferClient::Send(std::span<const std::byte> bytes) {
   if (broken()) return kEIO;
@@ -124,7 +121,7 @@ ErrorOr<void> GoferClient::Park(Pending& call) {
     ++parked_;
     // A reply that is there already makes the new watch fire at once.
     if (!watched_) {
-      watching = WatchHostFd(socket_.get(), abi::kEPOLLIN, [this](uint32_t) { OnReady(); });
+      watching = WatchHostFd(socket_.get(), abi::kEPOLLIN, [self = Ref<GoferClient>(this)](uint32_t) { self->OnReady(); });
       watched_ = watching.ok();
     }
   }

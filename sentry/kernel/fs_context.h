@@ -1,4 +1,5 @@
-// Where a task's paths start: root, current directory, umask (struct fs_struct). Shared by CLONE_FS.
+// Where a task's paths start: mount namespace, root, current directory; and its umask (struct fs_struct). Shared by CLONE_FS:
+// tasks in different mount namespaces never share one.
 #pragma once
 
 #include <cstdint>
@@ -6,14 +7,24 @@
 #include "base/sync/mutex.h"
 #include "base/util/ref.h"
 #include "fs/vfs/dentry.h"
+#include "fs/vfs/mount_namespace.h"
 
 namespace moat {
 
 class FsContext final : public RefCounted {
  public:
-  FsContext(Path root, Path cwd, uint32_t umask) : root_(std::move(root)), cwd_(std::move(cwd)), umask_(umask) {}
+  FsContext(Ref<MountNamespace> mounts, Path root, Path cwd, uint32_t umask)
+      : mounts_(std::move(mounts)), root_(std::move(root)), cwd_(std::move(cwd)), umask_(umask) {}
 
-  Ref<FsContext> Copy() const { return MakeRef<FsContext>(root(), cwd(), umask()); }
+  Ref<FsContext> Copy() const { return MakeRef<FsContext>(mounts(), root(), cwd(), umask()); }
+  Ref<MountNamespace> mounts() const { MutexLock lock(mu_); return mounts_; }
+  // unshare(CLONE_NEWNS): root and cwd in a namespace of its own.
+  void Enter(Ref<MountNamespace> mounts, Path root, Path cwd) {
+    MutexLock lock(mu_);
+    std::swap(mounts_, mounts);
+    std::swap(root_, root);
+    std::swap(cwd_, cwd);
+  }
   Path root() const { MutexLock lock(mu_); return root_; }
   Path cwd() const { MutexLock lock(mu_); return cwd_; }
   void set_root(Path p) { MutexLock lock(mu_); root_ = std::move(p); }
@@ -28,6 +39,7 @@ class FsContext final : public RefCounted {
 
  private:
   mutable Mutex mu_;
+  Ref<MountNamespace> mounts_ MOAT_GUARDED_BY(mu_);
   Path root_ MOAT_GUARDED_BY(mu_), cwd_ MOAT_GUARDED_BY(mu_);
   uint32_t umask_ MOAT_GUARDED_BY(mu_);
 };

@@ -312,7 +312,7 @@ ErrorOr<void> CheckOwner(Task& t, uint32_t seen) {
   int owner = static_cast<int>(seen & kTidMask);
   if (owner == t.tid()) return kEDEADLK;
   Ref<Task> task = t.kernel().GetTask(owner);
-  if (!task || !task->mm_ref()) return kESRCH;
+  if (!task || !task->has_memory()) return kESRCH;
   return {};
 }
 

@@ -33,7 +33,7 @@ void Notify(ThreadGroup& group, int code, int status) {
   if (send) {
     abi::SigInfo info = MakeSigInfo(abi::kSIGCHLD, code);
     info.si_pid = group.tgid();
-    info.si_uid = group.leader ? group.leader->creds().uid : 0;
+    info.si_uid = group.leader ? group.leader->creds_ref()->uid : 0;
     info.si_status = status;
     parent->SendSignal(info);
   }
@@ -53,7 +53,7 @@ abi::SigInfo ChildSigInfo(ThreadGroup& group, int wait_status) {
     info.si_status = abi::WaitTermSig(wait_status);
   }
   info.si_pid = group.tgid();
-  info.si_uid = group.leader ? group.leader->creds().uid : 0;
+  info.si_uid = group.leader ? group.leader->creds_ref()->uid : 0;
   info.si_utime = static_cast<int64_t>(group.dead_threads_usage.user_ns / kNsPerClockTick);
   info.si_stime = static_cast<int64_t>(group.dead_threads_usage.system_ns / kNsPerClockTick);
   return info;

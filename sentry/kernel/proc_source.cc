@@ -30,11 +30,13 @@ bool MayRead(const Task& me, const Task& it) {
   if (&me.group() == &it.group()) return true;
   const Credentials& mine = me.creds();
   if (mine.Has(abi::kCAP_SYS_PTRACE)) return true;
-  const Credentials& its = it.creds();
+  Ref<const Credentials> held = it.creds_ref();
+  const Credentials& its = *held;
   bool same_user = mine.fsuid == its.euid && mine.fsuid == its.suid && mine.fsuid == its.uid;
   bool same_group = mine.fsgid == its.egid && mine.fsgid == its.sgid && mine.fsgid == its.gid;
   if (!same_user || !same_group || (its.permitted & ~mine.effective)) return false;
-  return !it.mm_ref() || it.mm_ref()->dumpable == 1;
+  int dumpable = it.dumpable();
+  return dumpable < 0 || dumpable == 1;
 }
 
 char StateOf(Task& t) {
@@ -152,7 +154,8 @@ ErrorOr<TaskInfo> KernelProcSource::Info(TaskKey key) {
   out.comm = t->comm();
   out.state = StateOf(*t);
   out.creds = t->creds_ref();
-  out.dumpable = !t->mm_ref() || t->mm().dumpable == 1;
+  int dumpable = t->dumpable();
+  out.dumpable = dumpable < 0 || dumpable == 1;
   if (Ref<FsContext> fs = t->fs_ref()) {
     out.has_umask = true;
     out.umask = fs->umask();
@@ -282,8 +285,9 @@ ErrorOr<size_t> KernelProcSource::WriteMemory(TaskKey key, UserAddr addr, std::s
 ErrorOr<Ref<FdTable>> KernelProcSource::Fds(TaskKey key) {
   Ref<Task> t = Find(key);
   if (!t) return kESRCH;
-  if (!t->fds_ref()) return kENOENT;
-  return t->fds_ref();
+  Ref<FdTable> fds = t->fds_ref();
+  if (!fds) return kENOENT;
+  return fds;
 }
 
 ErrorOr<Path> KernelProcSource::Root(TaskKey key) {

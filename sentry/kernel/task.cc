@@ -40,6 +40,9 @@ Verdict Task::OnTrap(const Trap& trap) {
   return outcome_ == Outcome::kResume ? Verdict::kResume : Verdict::kParked;
 }
 
+Ref<FdTable> Task::fds_ref() const { return fds_.Load(); }
+Ref<FsContext> Task::fs_ref() const { return fs_.Load(); }
+
 // Runs on a fiber. Ends with the task back in guest mode or gone.
 void Task::HandleTrap() {
   Ref<Task> self(this);

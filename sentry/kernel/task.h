@@ -21,6 +21,7 @@
 #include "base/fiber/executor.h"
 #include "base/kern/credentials.h"
 #include "base/kern/wait_queue.h"
+#include "base/sync/mutex.h"
 #include "base/util/error.h"
 #include "base/util/ref.h"
 #include "platform/platform.h"
@@ -46,6 +47,42 @@ struct WalkContext;
 class Kernel;
 class ThreadGroup;
 class Task;
+
+// A reference that its owner reads and changes without further ado, and others may copy at any time.
+template <class T>
+class OwnedRef {
+ public:
+  OwnedRef() = default;
+  OwnedRef(const OwnedRef&) = delete;
+  OwnedRef& operator=(const OwnedRef&) = delete;
+
+  // The owner's. The old object goes without the lock.
+  OwnedRef& operator=(Ref<T> p) {
+    MutexLock lock(mu_);
+    std::swap(p_, p);
+    return *this;
+  }
+  T* get() const MOAT_NO_THREAD_SAFETY_ANALYSIS { return p_.get(); }
+  T& operator*() const { return *get(); }
+  T* operator->() const { return get(); }
+  explicit operator bool() const { return get() != nullptr; }
+  // Anybody's; or null.
+  Ref<T> Load() const {
+    MutexLock lock(mu_);
+    return p_;
+  }
+  // What `look` (a few instructions) says of the object, or of null, without a reference: dropping what turns out to be the
+  // last one can park.
+  template <class F>
+  auto Look(F&& look) const {
+    MutexLock lock(mu_);
+    return look(p_.get());
+  }
+
+ private:
+  mutable Mutex mu_;
+  Ref<T> p_ MOAT_GUARDED_BY(mu_);
+};
 
 inline constexpr int64_t kForever = INT64_MAX;
 
@@ -82,16 +119,21 @@ class Task final : public RefCounted {
   bool is_leader() const;
   Kernel& kernel() const { return kernel_; }
 
-  // What I use.
+  // What I use. The plain references are for the task's own handler; everybody else takes the *_ref(), as the task may exit,
+  // exec or change its credentials at any time.
   MemoryManager& mm() const { return *mm_; }
-  const Ref<MemoryManager>& mm_ref() const { return mm_; }  // null after exit
+  Ref<MemoryManager> mm_ref() const { return mm_.Load(); }  // null after exit
   FdTable& fds() const { return *fds_; }
-  const Ref<FdTable>& fds_ref() const { return fds_; }
+  Ref<FdTable> fds_ref() const;  // null after exit
   FsContext& fs() const { return *fs_; }
-  const Ref<FsContext>& fs_ref() const { return fs_; }  // null after exit
+  Ref<FsContext> fs_ref() const;  // null after exit
   GuestThread& thread() const { return *thread_; }
   const Credentials& creds() const { return *creds_; }
-  const Ref<const Credentials>& creds_ref() const { return creds_; }
+  Ref<const Credentials> creds_ref() const { return creds_.Load(); }
+  bool has_memory() const { return mm_.Look([](const MemoryManager* mm) { return mm != nullptr; }); }
+  bool has_files() const { return fds_.Look([](const FdTable* fds) { return fds != nullptr; }); }
+  // PR_SET_DUMPABLE's value of its memory; -1 without memory.
+  int dumpable() const { return mm_.Look([](const MemoryManager* mm) { return mm ? mm->dumpable : -1; }); }
   void set_creds(Ref<const Credentials> creds) { creds_ = std::move(creds); }
   const std::string& comm() const { return comm_; }
   void set_comm(std::string comm) { comm_ = std::move(comm); }
@@ -218,10 +260,10 @@ class Task final : public RefCounted {
   int tid_;  // changes once, when a non-leader execs (tasks_lock)
   Ref<ThreadGroup> group_;
   std::unique_ptr<GuestThread> thread_;
-  Ref<MemoryManager> mm_;
-  Ref<FdTable> fds_;
-  Ref<FsContext> fs_;
-  Ref<const Credentials> creds_;
+  OwnedRef<MemoryManager> mm_;
+  OwnedRef<FdTable> fds_;
+  OwnedRef<FsContext> fs_;
+  OwnedRef<const Credentials> creds_;
   std::string comm_;
 
   std::atomic<uint32_t> work_{0};

@@ -98,8 +98,8 @@ struct TaskCloner {
     child->thread_ = std::move(thread);
     child->thread_->set_owner(child.get());
     child->fds_ = Has(abi::kCLONE_FILES) ? parent.fds_ref() : parent.fds().Copy();
-    child->fs_ = Has(abi::kCLONE_FS) ? parent.fs_ : parent.fs().Copy();
-    child->creds_ = parent.creds_;
+    child->fs_ = Has(abi::kCLONE_FS) ? parent.fs_ref() : parent.fs().Copy();
+    child->creds_ = parent.creds_ref();
     child->comm_ = parent.comm_;
     child->blocked_.store(parent.work_.load() & kWorkRestoreMask ? parent.saved_mask_ : parent.blocked());
     // A new stack has no use for the parent's alternate one; fork and vfork keep it (sigaltstack(2)).

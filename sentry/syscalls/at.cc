@@ -33,18 +33,20 @@ bool MayTrace(Task& t, Task& target) {
   if (&t.group() == &target.group()) return true;
   const Credentials& me = t.creds();
   if (me.Has(abi::kCAP_SYS_PTRACE)) return true;
-  if (!target.creds_ref() || !target.mm_ref()) return false;
-  const Credentials& it = target.creds();
+  Ref<const Credentials> its = target.creds_ref();
+  if (!its || !target.has_memory()) return false;
+  const Credentials& it = *its;
   bool same = me.uid == it.euid && me.uid == it.suid && me.uid == it.uid && me.gid == it.egid && me.gid == it.sgid &&
               me.gid == it.gid;
-  return same && target.mm().dumpable == 1 && (it.permitted & ~me.permitted) == 0;
+  return same && target.dumpable() == 1 && (it.permitted & ~me.permitted) == 0;
 }
 
 bool MaySignal(Task& t, Task& target, int signo) {
   if (&t.group() == &target.group()) return true;
   const Credentials& me = t.creds();
   if (me.Has(abi::kCAP_KILL)) return true;
-  const Credentials& it = target.creds();
+  Ref<const Credentials> its = target.creds_ref();
+  const Credentials& it = *its;
   if (me.euid == it.suid || me.euid == it.uid || me.uid == it.suid || me.uid == it.uid) return true;
   return signo == abi::kSIGCONT && t.group().process_group->session == target.group().process_group->session;
 }

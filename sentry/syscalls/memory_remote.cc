@@ -25,19 +25,22 @@ bool MayAccess(const Task& caller, const Task& target) {
   if (&caller.group() == &target.group()) return true;
   const Credentials& c = caller.creds();
   if (c.Has(abi::kCAP_SYS_PTRACE)) return true;
-  const Credentials& o = target.creds();
+  Ref<const Credentials> its = target.creds_ref();
+  const Credentials& o = *its;
   bool same = c.uid == o.euid && c.uid == o.suid && c.uid == o.uid && c.gid == o.egid && c.gid == o.sgid && c.gid == o.gid;
-  return same && target.mm_ref()->dumpable == 1;
+  return same && target.dumpable() == 1;
 }
 
 // The memory of `pid` (0: the caller's own). kESRCH, kEPERM.
 ErrorOr<Ref<MemoryManager>> MemoryOf(Task& t, int pid) {
   if (pid == 0) return t.mm_ref();
+  Ref<MemoryManager> mm;  // dropped after the lock
   MutexLock lock(t.kernel().tasks_lock);
   Task* target = t.kernel().FindTask(pid);
-  if (!target || !target->mm_ref()) return kESRCH;
+  if (target) mm = target->mm_ref();
+  if (!mm) return kESRCH;
   if (!MayAccess(t, *target)) return kEPERM;
-  return target->mm_ref();
+  return mm;
 }
 
 // Copies until one side ends or faults; what was done before a fault counts.

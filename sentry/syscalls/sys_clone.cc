@@ -164,7 +164,7 @@ bool Matches(Task& t, const WaitFor& w, ThreadGroup& child) {
 
 WaitResult Describe(ThreadGroup& child, int code, int status, int wait_status) {
   WaitResult r{.pid = child.tgid(), .code = code, .status = status, .wait_status = wait_status};
-  r.uid = child.leader && child.leader->creds_ref() ? child.leader->creds().uid : 0;
+  r.uid = child.leader ? child.leader->creds_ref()->uid : 0;
   r.usage = child.dead_threads_usage;
   r.usage.Add(child.children_usage);
   return r;
@@ -315,9 +315,9 @@ ErrorOr<uint64_t> SysPidfdGetfd(Task& t, int pidfd, int target_fd, uint32_t flag
   {
     MutexLock lock(t.kernel().tasks_lock);
     Task* leader = target->group().exited ? nullptr : target->group().leader;
-    if (!leader || !leader->fds_ref()) return kESRCH;
+    if (leader) fds = leader->fds_ref();
+    if (!fds) return kESRCH;
     if (!MayTrace(t, *leader)) return kEPERM;
-    fds = leader->fds_ref();
   }
   Ref<FileDescription> wanted = TRY(fds->GetRaw(target_fd));
   return TRY(t.fds().Install(std::move(wanted), true, t.group().Limit(abi::kRLIMIT_NOFILE)));

@@ -25,7 +25,8 @@ ErrorOr<Ref<Task>> TaskOf(Task& t, int pid) {
 
 bool MayChange(Task& t, Task& target) {
   const Credentials& me = t.creds();
-  return me.euid == target.creds().uid || me.euid == target.creds().euid || me.Has(abi::kCAP_SYS_NICE);
+  Ref<const Credentials> its = target.creds_ref();
+  return me.euid == its->uid || me.euid == its->euid || me.Has(abi::kCAP_SYS_NICE);
 }
 
 ErrorOr<void> SysSchedYield(Task& t) { return {}; }
@@ -153,7 +154,7 @@ bool ForEachNamed(Task& t, int which, int who, const std::function<void(Task&)>&
     switch (which) {
       case abi::kPRIO_PROCESS: match = who ? x.tid() == who : &x == &t; break;
       case abi::kPRIO_PGRP: match = x.group().process_group->pgid == pgid; break;
-      default: match = x.creds_ref() && x.creds().uid == uid; break;
+      default: match = x.creds_ref()->uid == uid; break;
     }
     if (!match) return;
     any = true;
@@ -222,7 +223,8 @@ ErrorOr<void> SysPrlimit64(Task& t, int pid, uint32_t resource, UserAddr wanted_
   Ref<Task> target = TRY(TaskOf(t, pid));
   if (&target->group() != &t.group() && !t.creds().Has(abi::kCAP_SYS_RESOURCE)) {
     const Credentials& me = t.creds();
-    const Credentials& it = target->creds();
+    Ref<const Credentials> its = target->creds_ref();
+    const Credentials& it = *its;
     if (me.uid != it.uid || me.uid != it.euid || me.uid != it.suid) return kEPERM;
   }
   abi::Rlimit64 before = target->group().rlimits[resource];

@@ -110,6 +110,8 @@ class AddressSpace {
   virtual ErrorOr<uint64_t> HostCall(GuestThread* thread, int nr, std::span<const uint64_t> args) = 0;
   // mincore(2) of [addr, addr + 4096 * out.size()).
   virtual ErrorOr<void> Residency(UserAddr addr, std::span<uint8_t> out) = 0;
+  // Host CPU time of all threads that ever ran in the space, ns.
+  virtual uint64_t CpuTimeNs() = 0;
   // The stack growth limit (RLIMIT_STACK) that the host applies to MAP_GROWSDOWN mappings, in bytes.
   virtual ErrorOr<void> SetStackLimit(uint64_t bytes) = 0;
 

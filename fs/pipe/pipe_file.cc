@@ -76,6 +76,7 @@ ErrorOr<void> PipeFile::FinishOpen() {
 PipeEnds MakePipe(uint32_t flags, uint32_t uid, uint32_t gid) {
   Ref<Pipe> pipe = MakeRef<Pipe>();
   Path path = MakeAnonPath("pipe", abi::kS_IFIFO, uid, gid);
+  path.dentry->inode()->set_attachment(pipe);  // opened again through /proc/PID/fd it is this one
   uint32_t kept = flags & abi::kO_NONBLOCK;
   return {MakeRef<PipeFile>(pipe, path, abi::kO_RDONLY | kept),
           MakeRef<PipeFile>(pipe, path, abi::kO_WRONLY | kept | (flags & abi::kO_DIRECT))};

@@ -132,6 +132,14 @@ TEST(Pipe, ResizeKeepsContentAndRefusesTooMuch) {
   EXPECT_EQ(*Write(*p.write, std::string(2 << 20, 'x')), 1u << 20);
 }
 
+TEST(Pipe, CanBeOpenedAgainByItsPath) {
+  RegisterFifos();
+  PipeEnds p = MakePipe(0, 0, 0);
+  Ref<FileDescription> again = *p.read->inode().Open(p.read->path(), abi::kO_WRONLY | abi::kO_NONBLOCK);
+  ASSERT_EQ(*Write(*again, "x"), 1u);
+  EXPECT_EQ(*Read(*p.read, 9), "x");
+}
+
 TEST(Pipe, FionreadCountsBytes) {
   PipeEnds p = MakePipe(0, 0, 0);
   FakeUserMemory memory(0x1000, 16);

@@ -4,6 +4,7 @@
 
 #include "abi/fcntl.h"
 #include "abi/stat.h"
+#include "fs/tmpfs/memfd.h"
 #include "fs/vfs/nested_lock.h"
 
 namespace moat {
@@ -31,6 +32,12 @@ class TmpfsOpenFile final : public FileDescription {
   }
   ErrorOr<HostBacking> Map(uint64_t offset, uint64_t, bool shared_writable) override {
     return file().Map(offset, shared_writable);
+  }
+  ErrorOr<uint64_t> Fcntl(int command, uint64_t arg) override {
+    if (command == abi::kF_GET_SEALS) return uint64_t{TRY(GetSeals(*this))};
+    if (command != abi::kF_ADD_SEALS || arg > UINT32_MAX) return kEINVAL;
+    TRY(AddSeals(*this, static_cast<uint32_t>(arg)));
+    return uint64_t{0};
   }
 
  private:

@@ -181,6 +181,7 @@ TEST_F(TmpfsTest, MemfdSeals) {
   Ref<FileDescription> f = *CreateMemfd("m", abi::kMFD_ALLOW_SEALING, 0, 0);
   EXPECT_EQ(DPath(t.root, f->path()).Display(), "/memfd:m (deleted)");
   EXPECT_EQ(*GetSeals(*f), 0u);
+  EXPECT_EQ(*f->Fcntl(abi::kF_GET_SEALS, 0), 0u);
   EXPECT_EQ(*TestTree::WriteTo(*f, "data", 0), 4u);
   ASSERT_TRUE(AddSeals(*f, abi::kF_SEAL_SHRINK | abi::kF_SEAL_GROW).ok());
   EXPECT_EQ(vfs::TruncateFile(t.creds, *f, 1).error(), kEPERM);

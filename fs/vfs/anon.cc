@@ -4,6 +4,7 @@
 
 #include "abi/stat.h"
 #include "base/util/no_destructor.h"
+#include "fs/vfs/special.h"
 #include "fs/vfs/vfs.h"
 
 namespace moat {
@@ -52,7 +53,11 @@ class AnonInode final : public Inode {
     attr_.ctime = vfs::CurrentTime();
     return {};
   }
-  ErrorOr<Ref<FileDescription>> Open(const Path&, uint32_t) override { return kENXIO; }
+  // By way of /proc/PID/fd: pipes can be opened once more, as FIFOs.
+  ErrorOr<Ref<FileDescription>> Open(const Path& path, uint32_t flags) override {
+    if (type() == abi::kS_IFIFO) return OpenFifo(path, flags);
+    return kENXIO;
+  }
 
  private:
   Mutex mu_;

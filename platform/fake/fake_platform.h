@@ -44,6 +44,7 @@ class FakeAddressSpace final : public AddressSpace {
   ErrorOr<uint32_t> Atomic(AtomicOp op, UserAddr addr, uint32_t arg, uint32_t expected) override;
   ErrorOr<uint64_t> HostCall(GuestThread* thread, int nr, std::span<const uint64_t> args) override;
   ErrorOr<void> Residency(UserAddr addr, std::span<uint8_t> out) override;
+  uint64_t CpuTimeNs() override { return 0; }
   ErrorOr<void> SetStackLimit(uint64_t) override { return {}; }
   ErrorOr<std::unique_ptr<GuestThread>> NewThread(GuestThread& from) override;
   ErrorOr<Forked> Fork(GuestThread& from) override;

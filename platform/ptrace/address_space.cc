@@ -224,6 +224,13 @@ ErrorOr<void> PtraceAddressSpace::Residency(UserAddr addr, std::span<uint8_t> ou
   return {};
 }
 
+uint64_t PtraceAddressSpace::CpuTimeNs() {
+  constexpr int kProcessCpuClock = 2;
+  auto spent = host::ClockGettime(static_cast<int>((~static_cast<unsigned>(leader().tgid()) << 3) | kProcessCpuClock));
+  if (spent.ok()) cpu_ns_ = static_cast<uint64_t>(spent->tv_sec) * 1'000'000'000u + static_cast<uint64_t>(spent->tv_nsec);
+  return cpu_ns_;
+}
+
 ErrorOr<void> PtraceAddressSpace::SetStackLimit(uint64_t bytes) {
   uint64_t hard = platform_.stack_hard_limit();
   return Ignore(Command(StubEntry::kSetStackLimit, {.r12 = std::min(bytes, hard), .r13 = hard}));

@@ -30,6 +30,7 @@ class PtraceAddressSpace final : public AddressSpace {
   ErrorOr<uint32_t> Atomic(AtomicOp op, UserAddr addr, uint32_t arg, uint32_t expected) override;
   ErrorOr<uint64_t> HostCall(GuestThread* thread, int nr, std::span<const uint64_t> args) override;
   ErrorOr<void> Residency(UserAddr addr, std::span<uint8_t> out) override;
+  uint64_t CpuTimeNs() override;
   ErrorOr<void> SetStackLimit(uint64_t bytes) override;
   ErrorOr<std::unique_ptr<GuestThread>> NewThread(GuestThread& from) override;
   ErrorOr<Forked> Fork(GuestThread& from) override;
@@ -53,6 +54,7 @@ class PtraceAddressSpace final : public AddressSpace {
   PtracePlatform& platform_;
   std::vector<std::unique_ptr<HostThread>> threads_;  // the process's first thread first: it lives as long as the process
   bool always_single_threaded_ = true;
+  uint64_t cpu_ns_ = 0;  // the last reading, kept when the process is gone
 };
 
 }  // namespace moat::ptrace

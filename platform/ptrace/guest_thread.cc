@@ -62,7 +62,8 @@ uint64_t PtraceThread::CpuTimeNs() {
     cpu_read_at_ns_ = now;
     return cpu_ns_;
   }
-  if (host_.running() && cpu_read_at_ns_ != 0) {
+  if (host_.running() && cpu_read_at_ns_ == 0) cpu_read_at_ns_ = now;  // never read: counted from here
+  if (host_.running()) {
     cpu_ns_ += static_cast<uint64_t>(std::max<int64_t>(0, now - std::max(cpu_read_at_ns_, placement_.last_call_ns)));
     cpu_read_at_ns_ = now;
   }

@@ -10,7 +10,7 @@
 #include "fs/sys/sys_fs.h"
 #include "fs/tmpfs/tmpfs.h"
 #include "fs/tty/pty.h"
-#include "fs/vfs/path_walk.h"
+#include "sentry/boot/mount_point.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/proc_source.h"
 
@@ -41,7 +41,9 @@ class Builder {
   ErrorOr<void> Add(const SandboxMount& m) {
     Ref<FileSystem> fs = TRY(Make(m));
     if (!fs) return {};
-    uint32_t flags = (m.read_only ? kMountReadOnly : 0) | (m.noexec ? kMountNoExec : 0) | kMountNoSuid;
+    uint32_t flags = (m.read_only ? kMountReadOnly : 0) | (m.noexec ? kMountNoExec : 0);
+    // Set-id bits count where only the guest itself can have made the file.
+    if (m.kind != MountKind::kTmpfs) flags |= kMountNoSuid;
     std::string source(fs->type());
     if (!namespace_) {
       namespace_ = MountNamespace::Create(std::move(fs), flags, source);
@@ -55,7 +57,7 @@ class Builder {
   ErrorOr<void> Mount(Ref<FileSystem> fs, const std::string& target, uint32_t flags, const std::string& source) {
     Path root = namespace_->root();
     WalkContext walk{root, root, *creds_, *namespace_};
-    Path at = TRY(Walk(walk, root, target));
+    Path at = TRY(MountPoint(walk, target));
     auto mount = TRY(namespace_->Attach(std::move(fs), at, flags, source));
     mount->Lock();
     return {};

@@ -136,7 +136,7 @@ ErrorOr<void> Kernel::StartInit(const InitArgs& args) {
                    .argv = args.argv,
                    .envp = args.envp,
                    .stack_limit = memory_limits.stack,
-                   .secure = false,
+                   .identify = [&args](const Path&) { return ProgramIdentity{.creds = args.creds}; },
                    .limits = memory_limits};
   LoadedProgram program = TRY(LoadProgram(load));
   Ref<Task> task;

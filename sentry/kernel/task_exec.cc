@@ -1,6 +1,7 @@
 // execve(2): a new program in an old task.
 #include "abi/capability.h"
 #include "abi/prctl.h"
+#include "abi/stat.h"
 #include "base/util/check.h"
 #include "fs/vfs/fd_table.h"
 #include "fs/vfs/path_walk.h"
@@ -17,23 +18,39 @@ namespace moat {
 
 namespace {
 
-// Capabilities across exec without file capabilities (capabilities(7)): set-id bits and file capabilities of the image are
-// not honoured.
-Ref<const Credentials> CredentialsAfterExec(const Credentials& old) {
+// Set-user-ID and set-group-ID bits of `program` (execve(2)): not on nosuid mounts, where images and host files are, and not
+// under no_new_privs.
+ErrorOr<void> ApplySetId(Task& task, const Path& program, Credentials& c) {
+  if (task.no_new_privs || !program.mount || (program.mount->flags() & kMountNoSuid)) return {};
+  Attr attr = TRY(program.dentry->inode()->GetAttr());
+  if (attr.mode & abi::kS_ISUID) c.euid = attr.uid;
+  constexpr uint32_t kSetGroup = abi::kS_ISGID | abi::kS_IXGRP;  // without x it once marked mandatory locking
+  if ((attr.mode & kSetGroup) == kSetGroup) c.egid = attr.gid;
+  return {};
+}
+
+// Credentials of `program` when `task` runs it (capabilities(7), "Transformation of capabilities during execve()"); file
+// capabilities are not honoured.
+ErrorOr<ProgramIdentity> IdentityAfterExec(Task& task, const Path& program) {
+  const Credentials& old = task.creds();
   Ref<Credentials> c = MakeRef<Credentials>(old);
+  TRY(ApplySetId(task, program, *c));
+  bool set_id = c->euid != old.euid || c->egid != old.egid;
   bool root_magic = !(c->securebits & abi::kSECBIT_NOROOT) && (c->uid == 0 || c->euid == 0);
   if (root_magic) {
     c->permitted = c->bounding | c->inheritable;
     c->effective = c->euid == 0 ? c->permitted : 0;
     c->ambient = 0;
   } else {
+    if (set_id) c->ambient = 0;
     c->permitted = c->ambient;
     c->effective = c->ambient;
   }
   c->suid = c->fsuid = c->euid;
   c->sgid = c->fsgid = c->egid;
   c->securebits &= ~static_cast<uint32_t>(abi::kSECBIT_KEEP_CAPS);
-  return c;
+  bool secure = c->euid != c->uid || c->egid != c->gid || (c->uid != 0 && (c->effective & ~c->ambient));
+  return ProgramIdentity{.creds = std::move(c), .secure = secure};
 }
 
 }  // namespace
@@ -81,6 +98,7 @@ struct TaskExecer {
   }
 
   void ReplaceMemory(LoadedProgram& program) {
+    group.cpu_exec_base_ns = group.CpuNs();
     task.ReleaseMemory();  // robust futexes, clear_child_tid, vfork parent; the old host thread ends
     task.thread_ = std::move(program.thread);
     task.thread_->set_owner(&task);
@@ -88,7 +106,7 @@ struct TaskExecer {
     task.thread_->SetAffinity(task.cpu_mask);
   }
 
-  void ResetState() {
+  void ResetState(LoadedProgram& program) {
     {
       MutexLock lock(group.signal_lock);
       if (group.actions->ref_count() > 1) group.actions = MakeRef<SignalActions>(*group.actions);
@@ -102,7 +120,8 @@ struct TaskExecer {
     task.did_exec = true;
     group.did_exec = true;
     task.exit_signal = group.exit_signal = abi::kSIGCHLD;
-    task.set_creds(CredentialsAfterExec(task.creds()));
+    if (program.identity.secure) task.parent_death_signal = 0;
+    task.set_creds(std::move(program.identity.creds));
     if (group.timers) group.timers->OnExec();
     if (task.fds_->ref_count() > 1) task.fds_ = task.fds_->Copy();
     task.fds_->CloseOnExec();
@@ -121,7 +140,7 @@ ErrorOr<uint64_t> ExecTask(Task& task, const ExecRequest& request) {
                    .argv = request.argv,
                    .envp = request.envp,
                    .stack_limit = limits.stack,
-                   .secure = false,
+                   .identify = [&task](const Path& program) { return IdentityAfterExec(task, program); },
                    .fd_path_cloexec = request.fd_path_cloexec,
                    .limits = limits,
                    .personality = task.personality};
@@ -130,7 +149,7 @@ ErrorOr<uint64_t> ExecTask(Task& task, const ExecRequest& request) {
   TRY(exec.BecomeOnlyThread());
   exec.TakeLeadership();
   exec.ReplaceMemory(program);
-  exec.ResetState();
+  exec.ResetState(program);
   task.set_comm(std::move(program.comm));
   task.MarkRegistersComplete();
   return uint64_t{0};

@@ -67,7 +67,12 @@ void Task::Exit(int status) {
   }
   if (StraceEnabled()) StraceExit(*this, status);
   if (last && group.timers) group.timers->OnExit();
+  uint64_t cpu_ns = last ? group.CpuNs() : 0;
   ReleaseMemory();
+  if (last) {
+    MutexLock lock(group.signal_lock);
+    group.dead_threads_usage.user_ns = std::max(group.dead_threads_usage.user_ns, cpu_ns);
+  }
   sem_undo = nullptr;  // the last user's operations are undone here
   fds_ = nullptr;  // the last user's files close here; may park
   fs_ = nullptr;

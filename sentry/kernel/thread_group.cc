@@ -31,14 +31,35 @@ bool ThreadGroup::TakeSignal(Task& task, abi::SigSet wanted, abi::SigInfo* out) 
   return true;
 }
 
+uint64_t ThreadGroup::CpuNs() {
+  Ref<MemoryManager> mm;
+  uint64_t total = 0;
+  bool exclusive = false;
+  {
+    MutexLock lock(kernel_.tasks_lock);
+    MutexLock signal(signal_lock);
+    total = dead_threads_usage.user_ns;
+    uint32_t users = 0;
+    for (Task& t : tasks) {
+      total += t.CpuTimeNs() - t.thread_cpu_base_ns;  // the base is in dead_threads_usage already
+      if (!t.mm_ref()) continue;
+      mm = t.mm_ref();
+      ++users;
+    }
+    exclusive = mm && mm->ref_count() == users + 1;
+  }
+  // The space's own clock is exact, but it counts everybody who shares the space (a vfork child and its parent).
+  if (exclusive) total = cpu_exec_base_ns + mm->space().CpuTimeNs();
+  return last_cpu_ns_ = std::max(last_cpu_ns_, total);
+}
+
 Usage ThreadGroup::CurrentUsage() {
+  uint64_t cpu_ns = CpuNs();
   MutexLock lock(kernel_.tasks_lock);
   MutexLock signal(signal_lock);
   Usage usage = dead_threads_usage;
-  for (Task& t : tasks) {
-    usage.user_ns += t.CpuTimeNs() - t.thread_cpu_base_ns;  // the base is in dead_threads_usage already
-    usage.voluntary_switches += t.voluntary_switches.load(std::memory_order_relaxed);
-  }
+  usage.user_ns = cpu_ns;
+  for (Task& t : tasks) usage.voluntary_switches += t.voluntary_switches.load(std::memory_order_relaxed);
   return usage;
 }
 

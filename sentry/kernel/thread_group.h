@@ -108,6 +108,9 @@ class ThreadGroup final : public RefCounted {
 
   uint64_t Limit(int resource) const { return rlimits[static_cast<size_t>(resource)].rlim_cur; }
   Usage CurrentUsage();  // live and dead threads; tasks_lock NOT held
+  // CPU time of all its threads, ns; never goes back. tasks_lock and signal_lock NOT held.
+  uint64_t CpuNs();
+  uint64_t cpu_exec_base_ns = 0;  // used before the last exec
 
  private:
   friend class Task;
@@ -120,6 +123,7 @@ class ThreadGroup final : public RefCounted {
 
   Kernel& kernel_;
   const int tgid_;
+  uint64_t last_cpu_ns_ = 0;
   bool continue_notice_ = false;  // signal_lock: the parent must hear of a continue
 };
 

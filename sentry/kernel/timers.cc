@@ -26,9 +26,7 @@ int64_t SaturatingAdd(int64_t a, int64_t b) {
   return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
 }
 
-int64_t GroupCpuNs(ThreadGroup& group) {
-  return static_cast<int64_t>(group.CurrentUsage().user_ns + group.CurrentUsage().system_ns);
-}
+int64_t GroupCpuNs(ThreadGroup& group) { return static_cast<int64_t>(group.CpuNs()); }
 
 // The process or thread that a CPU clock id names; kEINVAL.
 struct CpuClock {

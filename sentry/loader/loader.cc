@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 
 #include "abi/auxv.h"
 #include "abi/fcntl.h"
@@ -21,7 +22,7 @@ namespace {
 
 constexpr uint64_t kPageSize = 4096;
 constexpr int kMaxScriptDepth = 5;                 // execve(2): "interpreter recursion"
-constexpr size_t kScriptHead = 256;                // BINPRM_BUF_SIZE
+constexpr size_t kScriptHead = 255;                // BINPRM_BUF_SIZE and its NUL
 constexpr uint64_t kMaxArgBytes = 6 << 20;         // three quarters of _STK_LIM
 constexpr size_t kMaxArgString = 32 * kPageSize;   // MAX_ARG_STRLEN
 constexpr uint64_t kMinStackGap = 128 << 20;       // mmap_base's distance from the stack, at least and at most
@@ -40,11 +41,29 @@ uint64_t RandomPages(int bits, bool randomize) {
   return (r & ((1ull << bits) - 1)) * kPageSize;
 }
 
+// Nobody may write to a program's file from before its format is looked at until its last mapping is gone.
+class WriteDenied {
+ public:
+  explicit WriteDenied(Ref<Inode> inode) : inode_(std::move(inode)) {}
+  ~WriteDenied() { inode_->AllowWriteAccess(); }
+  WriteDenied(const WriteDenied&) = delete;
+
+ private:
+  const Ref<Inode> inode_;
+};
+
+ErrorOr<std::shared_ptr<const void>> DenyWrites(const Path& path) {
+  Ref<Inode> inode(path.dentry->inode());
+  TRY(inode->DenyWriteAccess());
+  return std::shared_ptr<const void>(std::make_shared<WriteDenied>(std::move(inode)));
+}
+
 // The file to run after `#!` lines were followed, and its final argv.
 struct Target {
   Ref<FileDescription> file;
   Path path;
   std::vector<std::string> argv;
+  std::shared_ptr<const void> hold;
 };
 
 ErrorOr<Ref<FileDescription>> OpenExecutable(const LoadRequest& r, const Path& path) {
@@ -61,6 +80,7 @@ ErrorOr<Target> FollowScripts(const LoadRequest& r) {
   std::string name = r.filename;
   for (int depth = 0;; ++depth) {
     t.file = TRY(OpenExecutable(r, t.path));
+    t.hold = TRY(DenyWrites(t.path));
     std::array<char, kScriptHead> head;
     BufferSink sink(std::as_writable_bytes(std::span(head)));
     int64_t position = 0;
@@ -155,8 +175,8 @@ ErrorOr<Loaded> MapImages(const LoadRequest& r, MemoryManager& mm, const Target&
 }
 
 std::vector<std::pair<uint64_t, uint64_t>> Auxv(const LoadRequest& r, const MemoryManager& mm, const ElfImage& image,
-                                                const Loaded& loaded) {
-  const Credentials& c = r.walk.creds;
+                                                const Loaded& loaded, const ProgramIdentity& identity) {
+  const Credentials& c = *identity.creds;
   constexpr uint64_t kClockTicks = 100;
   return {
       {abi::kAT_SYSINFO_EHDR, mm.layout.vdso},
@@ -173,7 +193,7 @@ std::vector<std::pair<uint64_t, uint64_t>> Auxv(const LoadRequest& r, const Memo
       {abi::kAT_EUID, c.euid},
       {abi::kAT_GID, c.gid},
       {abi::kAT_EGID, c.egid},
-      {abi::kAT_SECURE, r.secure ? 1u : 0u},
+      {abi::kAT_SECURE, identity.secure ? 1u : 0u},
       {abi::kAT_HWCAP2, 0},
       {abi::kAT_MINSIGSTKSZ, mm.platform_info().xsave_size + 1024},
   };
@@ -207,6 +227,7 @@ ErrorOr<LoadedProgram> LoadProgram(const LoadRequest& r) {
   StackStrings strings{target.argv, r.envp, r.filename};
   TRY(CheckArgumentSize(r, strings));
   ElfImage image = TRY(ParseElf(*target.file));
+  ProgramIdentity identity = TRY(r.identify(target.path));
   bool randomize = !(r.personality & abi::kADDR_NO_RANDOMIZE);
 
   AddressSpace::Forked fresh = TRY(r.platform.NewAddressSpace());
@@ -215,9 +236,14 @@ ErrorOr<LoadedProgram> LoadProgram(const LoadRequest& r) {
   UserAddr stack_top = TRY(MapStack(r, *mm, image, randomize));
   Loaded loaded = TRY(MapImages(r, *mm, target, image, randomize));
   TRY(MapVdso(r.clock, *mm, r.limits));
-  BuiltStack stack = TRY(BuildStack(*mm, stack_top, strings, Auxv(r, *mm, image, loaded)));
+  BuiltStack stack = TRY(BuildStack(*mm, stack_top, strings, Auxv(r, *mm, image, loaded, identity)));
   FillLayout(*mm, loaded.program, stack);
   mm->exe = target.path;
+  mm->exe_hold = std::move(target.hold);
+  // What its user may not read, or what runs with more rights than its user has, is nobody's to look into (prctl(2)).
+  bool readable = PathPermission(r.walk.creds, target.path, kMayRead).ok();
+  mm->dumpable = identity.secure || !readable ? 0 : 1;
+  out.identity = std::move(identity);
 
   abi::UserRegs regs = out.thread->regs();
   regs.rip = loaded.entry();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,11 @@ namespace moat {
 
 class VdsoClock;
 
+struct ProgramIdentity {
+  Ref<const Credentials> creds;  // AT_UID and so on
+  bool secure = false;           // AT_SECURE
+};
+
 struct LoadRequest {
   Platform& platform;
   VdsoClock& clock;          // what the vDSO shows
@@ -25,7 +31,8 @@ struct LoadRequest {
   std::string filename;      // as given: AT_EXECFN, and the script's path argument
   std::vector<std::string> argv, envp;
   uint64_t stack_limit;      // RLIMIT_STACK: stack growth, and a quarter of it bounds argv + envp (E2BIG)
-  bool secure;               // AT_SECURE
+  // Who the program will run as, asked once the file that is really run (a script's interpreter) is known.
+  std::function<ErrorOr<ProgramIdentity>(const Path& program)> identify;
   bool fd_path_cloexec = false;  // execveat of a close-on-exec fd: a script's interpreter could not open it (ENOENT)
   const MemoryLimits& limits;
   uint32_t personality = 0;  // ADDR_NO_RANDOMIZE
@@ -35,6 +42,7 @@ struct LoadedProgram {
   Ref<MemoryManager> mm;
   std::unique_ptr<GuestThread> thread;  // parked at the entry point, registers set
   std::string comm;                     // base name, at most 15 bytes
+  ProgramIdentity identity;
 };
 
 // kENOEXEC (corrupt or foreign), kEACCES, kENOENT (also: interpreter missing), kELOOP (scripts nest deeper than 5),

@@ -16,7 +16,7 @@ ErrorOr<std::optional<ScriptLine>> ParseScript(std::string_view head) {
   size_t end = line.find_first_of(kBlank, begin);
   if (end == std::string_view::npos) {
     // Without a newline the name may have been cut off.
-    if (newline == std::string_view::npos && head.size() >= 256) return kENOEXEC;
+    if (newline == std::string_view::npos && head.size() >= 255) return kENOEXEC;
     return std::optional(ScriptLine{std::string(line.substr(begin)), std::nullopt});
   }
   ScriptLine out{std::string(line.substr(begin, end - begin)), std::nullopt};

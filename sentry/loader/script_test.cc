@@ -31,7 +31,7 @@ TEST(ScriptTest, AnEmptyLineIsRefused) {
 }
 
 TEST(ScriptTest, ANameCutOffByTheBufferIsRefused) {
-  EXPECT_EQ(ParseScript("#!/" + std::string(253, 'a')).error(), kENOEXEC);
+  EXPECT_EQ(ParseScript("#!/" + std::string(252, 'a')).error(), kENOEXEC);
   EXPECT_TRUE(ParseScript("#!/bin/sh").ok());
 }
 

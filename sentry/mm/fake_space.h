@@ -144,6 +144,7 @@ class FakeSpace final : public AddressSpace {
     }
     return {};
   }
+  uint64_t CpuTimeNs() override { return 0; }
   ErrorOr<void> SetStackLimit(uint64_t bytes) override {
     stack_limit = bytes;
     return {};

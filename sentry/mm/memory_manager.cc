@@ -235,6 +235,7 @@ ErrorOr<MemoryManager::Forked> MemoryManager::Fork(GuestThread& from) {
   Ref<MemoryManager> child = Create(std::move(copy.space), info_);
   child->layout = layout;
   child->exe = exe;
+  child->exe_hold = exe_hold;
   child->auxv = auxv;
   child->dumpable = dumpable;
   {

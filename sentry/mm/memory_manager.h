@@ -118,6 +118,7 @@ class MemoryManager final : public RefCounted, public UserMemory {
   };
   Layout layout;
   Path exe;  // /proc/PID/exe; null dentry before the first exec
+  std::shared_ptr<const void> exe_hold;  // while it lives, opening `exe` for writing is ETXTBSY; forks share it
   std::vector<uint64_t> auxv;  // pairs, for /proc/PID/auxv
   int dumpable = 1;
 

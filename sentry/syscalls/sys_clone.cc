@@ -200,7 +200,7 @@ ErrorOr<WaitResult> TryWait(Task& t, const WaitFor& w) {
   bool any = false;
   for (ThreadGroup* child : t.group().children) {
     if (!Matches(t, w, *child)) continue;
-    any = true;
+    any |= !child->exited || (w.options & abi::kWEXITED);  // of a zombie only the exit is left to hear
     if (std::optional<WaitResult> r = Report(kernel, w, *child)) return *r;
   }
   return any ? kEAGAIN : kECHILD;

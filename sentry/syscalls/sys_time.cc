@@ -123,7 +123,7 @@ ErrorOr<uint64_t> SleepOnCpuClock(Task& t, int clock, int64_t until_ns) {
 ErrorOr<uint64_t> SysClockNanosleep(Task& t, int clock, int flags, UserAddr request, UserAddr remaining) {
   int64_t ns = TRY(ToNs(TRY(t.mm().Read<abi::Timespec>(request))));
   bool absolute = (flags & static_cast<int>(abi::kTIMER_ABSTIME)) != 0;
-  if (clock == abi::kCLOCK_THREAD_CPUTIME_ID) return kEINVAL;
+  if (clock == abi::kCLOCK_THREAD_CPUTIME_ID) return kEOPNOTSUPP;
   if (clock < 0 || clock == abi::kCLOCK_PROCESS_CPUTIME_ID) {
     int64_t now = TRY(ToNs(TRY(ReadClock(t, clock))));
     return SleepOnCpuClock(t, clock, absolute ? ns : now + ns);

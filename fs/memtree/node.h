@@ -105,6 +105,11 @@ class DirNode : public Node {
   // At most `limit` entries at positions >= `from` in rising order; the first position is kFirstPosition. kESRCH, ...
   virtual ErrorOr<std::vector<Listed>> List(int64_t from, size_t limit) = 0;
   ErrorOr<Ref<FileDescription>> Open(const Path& path, uint32_t flags) override;
+  // Nothing can be made here: a name that is not there is ENOENT even to those who want to make it, as in proc.
+  ErrorOr<Ref<Inode>> Create(std::string_view, const NewInode&) override { return kENOENT; }
+  ErrorOr<Ref<Inode>> Mkdir(std::string_view, const NewInode&) override { return kENOENT; }
+  ErrorOr<Ref<Inode>> Mknod(std::string_view, uint32_t, uint64_t, const NewInode&) override { return kENOENT; }
+  ErrorOr<Ref<Inode>> Symlink(std::string_view, std::string_view, const NewInode&) override { return kENOENT; }
   static constexpr int64_t kFirstPosition = 2;  // after "." and ".."
 
  protected:

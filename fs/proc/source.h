@@ -53,7 +53,7 @@ struct TaskInfo {
   uint64_t children_user_ns = 0, children_system_ns = 0;
   uint64_t minor_faults = 0, major_faults = 0, children_minor_faults = 0, children_major_faults = 0;
   uint64_t voluntary_switches = 0, involuntary_switches = 0;
-  int64_t start_ns = 0;
+  int64_t start_ns = 0;    // CLOCK_BOOTTIME
   int nice = 0, policy = 0, rt_priority = 0, processor = 0;
   uint64_t pending = 0, shared_pending = 0, blocked = 0, ignored = 0, caught = 0;  // bit n - 1: signal n
   uint64_t queued_signals = 0;

@@ -15,6 +15,7 @@
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/ipc/ipc_namespace.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/net_table.h"
 #include "sentry/kernel/version.h"
 
 namespace moat {
@@ -22,6 +23,13 @@ namespace moat {
 namespace {
 
 constexpr uint64_t kPage = abi::kPAGE_SIZE;
+
+// CLOCK_BOOTTIME, since which /proc counts, is ahead of CLOCK_MONOTONIC by the time the machine slept.
+int64_t BootClockAhead() {
+  constexpr int64_t kSecondNs = 1'000'000'000;
+  ErrorOr<abi::Timespec> boot = host::ClockGettime(abi::kCLOCK_BOOTTIME);
+  return boot.ok() ? boot->tv_sec * kSecondNs + boot->tv_nsec - host::NowMonotonicNs() : 0;
+}
 
 TaskKey KeyOf(const Task& t) { return {t.tid(), t.start_time_ns}; }
 
@@ -168,7 +176,7 @@ ErrorOr<TaskInfo> KernelProcSource::Info(TaskKey key) {
   out.minor_faults = usage.minor_faults;
   out.major_faults = usage.major_faults;
   out.voluntary_switches = t->voluntary_switches.load(std::memory_order_relaxed);
-  out.start_ns = t->start_time_ns;
+  out.start_ns = t->start_time_ns + BootClockAhead();
   out.nice = t->nice;
   out.policy = t->policy;
   out.rt_priority = t->rt_priority;
@@ -378,9 +386,9 @@ SystemInfo KernelProcSource::System() {
     out.available_bytes = out.free_bytes + host_info.bufferram * unit;
   }
   int64_t now = host::NowMonotonicNs();
-  out.uptime_ns = now;
+  out.uptime_ns = now + BootClockAhead();
   constexpr int64_t kSecondNs = 1'000'000'000;
-  out.boot_time_s = (host::NowRealtimeNs() - now) / kSecondNs;
+  out.boot_time_s = (host::NowRealtimeNs() - out.uptime_ns) / kSecondNs;
   out.online_cpus = kernel_.online_cpus;
   out.last_pid = kernel_.last_pid();
   out.max_tasks = kernel_.limits.max_tasks;
@@ -399,7 +407,7 @@ SystemInfo KernelProcSource::System() {
   }
   int64_t cpus = std::max(__builtin_popcountll(out.online_cpus), 1);
   int64_t since_start = now - kernel_.boot_monotonic_ns;
-  out.idle_ns = now * cpus - std::min(since_start * cpus, static_cast<int64_t>(out.cpu_user_ns));
+  out.idle_ns = out.uptime_ns * cpus - std::min(since_start * cpus, static_cast<int64_t>(out.cpu_user_ns));
   return out;
 }
 
@@ -416,7 +424,7 @@ std::string KernelProcSource::NetTable(std::string_view which) {
     return "    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n";
   }
   if (which == "if_inet6") return "00000000000000000000000000000001 01 80 10 80       lo\n";
-  return {};
+  return FormatNetTable(kernel_, which);
 }
 
 }  // namespace moat

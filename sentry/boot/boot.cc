@@ -1,5 +1,6 @@
 #include "sentry/boot/boot.h"
 
+#include <array>
 #include <cstdlib>
 #include <string>
 
@@ -175,6 +176,8 @@ int BootSandbox() {
   StartOffloadThreads(kOffloadThreads);
   Kernel kernel(std::move(*platform));
   kernel.hostname = config->hostname;
+  std::array<uint64_t, 16> cpus{};  // 1024 CPUs; guests are shown the first 64
+  if (host::SchedGetaffinity(0, cpus).ok() && cpus[0]) kernel.online_cpus = cpus[0];
   kernel.limits.max_tasks = static_cast<int>(config->max_tasks);
   kernel.on_init_exit = ReportExit;
   if (config->strace) EnableStrace(kFdStrace);

@@ -218,6 +218,7 @@ class Task final : public RefCounted {
   Ref<SemUndoList> sem_undo;  // or null; shared by CLONE_SYSVSEM, what it holds is undone with its last task (semop(2))
   bool no_new_privs = false;
   bool thp_disabled = false;
+  bool seccomp_strict = false;  // seccomp(2): only read, write, exit and sigreturn are left
   bool did_exec = false;
   uint64_t timer_slack_ns = 50'000;
   UserAddr rseq_area = 0;

@@ -109,6 +109,8 @@ struct TaskCloner {
       child->sem_undo = parent.sem_undo;
     }
     child->no_new_privs = parent.no_new_privs;
+    child->seccomp_strict = parent.seccomp_strict;
+    child->thp_disabled = parent.thp_disabled;
     child->timer_slack_ns = parent.timer_slack_ns;
     child->cpu_mask = parent.cpu_mask;
     child->nice = parent.nice;

@@ -229,6 +229,10 @@ ErrorOr<int> ProcessTimers::Create(Task& t, int clock, const abi::Sigevent& even
   if (IsCpuClock(clock)) {
     timer.cpu = TRY(ResolveCpuClock(t, clock));
   } else {
+    // Clocks that exist but that nothing can run on (timer_create(2)).
+    bool readable_only = clock == abi::kCLOCK_MONOTONIC_RAW || clock == abi::kCLOCK_REALTIME_COARSE ||
+                         clock == abi::kCLOCK_MONOTONIC_COARSE;
+    if (readable_only) return kEOPNOTSUPP;
     TRY(SleepClockNow(clock));
   }
   switch (event.sigev_notify) {

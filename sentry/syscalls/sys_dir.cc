@@ -167,6 +167,7 @@ ErrorOr<uint64_t> ReadEntries(Task& t, int fd, UserAddr buf, uint32_t size, bool
   constexpr uint32_t kMaxBatch = 64 * 1024;
   Ref<FileDescription> file = TRY(t.fds().Get(fd));
   if (!file->inode().is_dir()) return kENOTDIR;
+  if (file->path().dentry->unhashed() && !file->path().dentry->is_root()) return kENOENT;
   TaskMutexLock lock(file->position_lock());
   int64_t position = file->position();
   DirentPacker packer(std::min(size, kMaxBatch), old_layout);

@@ -5,8 +5,10 @@
 #include "abi/ioctl.h"
 #include "abi/poll.h"
 #include "abi/rlimit.h"
+#include "abi/stat.h"
 #include "fs/vfs/fd_table.h"
 #include "fs/vfs/file_lock.h"
+#include "fs/vfs/permissions.h"
 #include "fs/vfs/vfs.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/kernel.h"
@@ -21,7 +23,8 @@ uint64_t FdLimit(Task& t) { return t.group().Limit(abi::kRLIMIT_NOFILE); }
 
 ErrorOr<uint64_t> OpenFor(Task& t, int dirfd, UserAddr path, vfs::OpenHow how) {
   std::string name = TRY(t.mm().ReadPath(path));
-  Path start = TRY(StartOf(t, dirfd, name));
+  // With RESOLVE_IN_ROOT the directory is the root of absolute paths too.
+  Path start = TRY(StartOf(t, dirfd, how.resolve & abi::kRESOLVE_IN_ROOT ? std::string_view() : name));
   WalkContext walk = t.WalkView();
   Ref<FileDescription> file = TRY(vfs::Open(walk, start, name, how, t.fs().umask()));
   if (WaitQueue* queue = file->wait_queue()) {
@@ -154,7 +157,10 @@ ErrorOr<void> GetLock(Task& t, FileDescription& file, UserAddr addr, bool ofd) {
   return t.mm().Write(addr, f);
 }
 
-ErrorOr<void> SetFileFlags(FileDescription& file, uint32_t wanted) {
+ErrorOr<void> SetFileFlags(Task& t, FileDescription& file, uint32_t wanted) {
+  if (wanted & ~file.flags() & abi::kO_NOATIME) {
+    if (!IsOwnerOrCapable(t.creds(), TRY(file.inode().GetAttr()))) return kEPERM;
+  }
   uint32_t flags = (file.flags() & ~abi::kSETFL_MASK) | (wanted & abi::kSETFL_MASK);
   return file.SetFlags(flags);
 }
@@ -231,7 +237,7 @@ ErrorOr<uint64_t> SysFcntl(Task& t, int fd, int command, uint64_t arg) {
       return uint64_t{0};
     case abi::kF_GETFL: return uint64_t{file->flags()};
     case abi::kF_SETFL:
-      TRY(SetFileFlags(*file, static_cast<uint32_t>(arg)));
+      TRY(SetFileFlags(t, *file, static_cast<uint32_t>(arg)));
       return uint64_t{0};
     case abi::kF_GETLK: case abi::kF_SETLK: case abi::kF_SETLKW:
     case abi::kF_OFD_GETLK: case abi::kF_OFD_SETLK: case abi::kF_OFD_SETLKW:
@@ -239,6 +245,11 @@ ErrorOr<uint64_t> SysFcntl(Task& t, int fd, int command, uint64_t arg) {
     case abi::kF_SETOWN: case abi::kF_GETOWN: case abi::kF_SETSIG: case abi::kF_GETSIG:
     case abi::kF_SETOWN_EX: case abi::kF_GETOWN_EX:
       return OwnerCommand(t, *file, command, arg);
+    case abi::kF_SETPIPE_SZ: case abi::kF_GETPIPE_SZ: {
+      ErrorOr<uint64_t> r = file->Fcntl(command, arg);
+      bool pipe = file->inode().type() == abi::kS_IFIFO;
+      return !pipe && !r.ok() ? kEBADF : r;
+    }
     default:
       return file->Fcntl(command, arg);
   }
@@ -271,12 +282,12 @@ ErrorOr<uint64_t> SysIoctl(Task& t, int fd, uint32_t command, uint64_t arg) {
       return uint64_t{0};
     case abi::kFIONBIO: {
       int on = TRY(t.mm().Read<int>(arg));
-      TRY(SetFileFlags(*file, on ? file->flags() | abi::kO_NONBLOCK : file->flags() & ~abi::kO_NONBLOCK));
+      TRY(SetFileFlags(t, *file, on ? file->flags() | abi::kO_NONBLOCK : file->flags() & ~abi::kO_NONBLOCK));
       return uint64_t{0};
     }
     case abi::kFIOASYNC: {
       int on = TRY(t.mm().Read<int>(arg));
-      TRY(SetFileFlags(*file, on ? file->flags() | abi::kO_ASYNC : file->flags() & ~abi::kO_ASYNC));
+      TRY(SetFileFlags(t, *file, on ? file->flags() | abi::kO_ASYNC : file->flags() & ~abi::kO_ASYNC));
       return uint64_t{0};
     }
     case abi::kFIONREAD:

@@ -116,6 +116,13 @@ ErrorOr<uint64_t> SetNoNewPrivs(Task& t, uint64_t on, bool rest_zero) {
   return uint64_t{0};
 }
 
+// Strict mode; filters are refused as by a kernel without CONFIG_SECCOMP_FILTER.
+ErrorOr<uint64_t> SetSeccomp(Task& t, uint64_t mode) {
+  if (mode != abi::kSECCOMP_MODE_STRICT) return kEINVAL;
+  t.seccomp_strict = true;
+  return uint64_t{0};
+}
+
 ErrorOr<uint64_t> WriteInt(Task& t, UserAddr out, int value) {
   TRY(t.mm().Write<int>(out, value));
   return uint64_t{0};
@@ -152,14 +159,17 @@ ErrorOr<uint64_t> SysPrctl(Task& t, int option, uint64_t a2, uint64_t a3, uint64
     case abi::kPR_GET_TID_ADDRESS:
       TRY(t.mm().Write<uint64_t>(a2, t.clear_child_tid));
       return uint64_t{0};
-    case abi::kPR_GET_SECCOMP: return uint64_t{0};
+    case abi::kPR_GET_SECCOMP: return uint64_t{0};  // a task in strict mode dies of asking
+    case abi::kPR_SET_SECCOMP: return SetSeccomp(t, a2);
     case abi::kPR_GET_TSC: return WriteInt(t, a2, abi::kPR_TSC_ENABLE);
     case abi::kPR_SET_TSC: return a2 == abi::kPR_TSC_ENABLE ? ErrorOr<uint64_t>(uint64_t{0}) : kEINVAL;
-    case abi::kPR_GET_THP_DISABLE: return t.thp_disabled ? uint64_t{1} : uint64_t{0};
+    case abi::kPR_GET_THP_DISABLE:
+      if (a2 || !rest_zero) return kEINVAL;
+      return t.thp_disabled ? uint64_t{1} : uint64_t{0};
     case abi::kPR_SET_THP_DISABLE:
+      if (!rest_zero) return kEINVAL;
       t.thp_disabled = a2 != 0;
       return uint64_t{0};
-    case abi::kPR_SET_VMA: return uint64_t{0};  // names of anonymous memory: a label only
     default: return kEINVAL;
   }
 }
@@ -183,7 +193,7 @@ ErrorOr<void> SysArchPrctl(Task& t, int code, uint64_t addr) {
 }
 
 constexpr SyscallRow kRows[] = {
-    CALL_PARTIAL(prctl, SysPrctl, "int hex hex hex hex", "no PR_SET_MM, PR_SET_SECCOMP, speculation and core scheduling controls"),
+    CALL_PARTIAL(prctl, SysPrctl, "int hex hex hex hex", "no PR_SET_MM, PR_SET_VMA, seccomp filters, speculation and core scheduling controls"),
     CALL_PARTIAL(arch_prctl, SysArchPrctl, "hex hex", "FS and GS bases"),
 };
 

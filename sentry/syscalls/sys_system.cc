@@ -6,6 +6,7 @@
 #include "abi/capability.h"
 #include "abi/random.h"
 #include "abi/sysinfo.h"
+#include "abi/time.h"
 #include "abi/utsname.h"
 #include "base/host/process.h"
 #include "base/host/time.h"
@@ -57,7 +58,7 @@ ErrorOr<void> SysSysinfo(Task& t, UserAddr out) {
   abi::Sysinfo host_info{};
   TRY(host::Sysinfo(&host_info));
   abi::Sysinfo s{};
-  s.uptime = (host::NowMonotonicNs() - t.kernel().boot_monotonic_ns) / 1'000'000'000;
+  s.uptime = TRY(host::ClockGettime(abi::kCLOCK_BOOTTIME)).tv_sec;
   s.totalram = host_info.totalram;
   s.freeram = host_info.freeram;
   s.mem_unit = host_info.mem_unit;
@@ -76,9 +77,10 @@ ErrorOr<uint64_t> SysGetrandom(Task& t, UserAddr buf, uint64_t length, uint32_t 
   while (done < length) {
     size_t n = std::min<uint64_t>(chunk.size(), length - done);
     TRY(host::Getrandom(chunk.data(), n));
-    ErrorOr<void> copied = t.mm().CopyOut(buf + done, chunk.data(), n);
+    ErrorOr<size_t> copied = t.mm().CopyOutPartial(buf + done, std::span(chunk).first(n));
     if (!copied.ok()) return done ? ErrorOr<uint64_t>(done) : copied.error();
-    done += n;
+    done += *copied;
+    if (*copied < n) return done;
     if (t.interrupted() && done < length) return done;
   }
   return done;

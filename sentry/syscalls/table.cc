@@ -3,7 +3,8 @@
 #include <array>
 
 #include "base/util/check.h"
-#include "base/util/no_destructor.h"
+#include "sentry/kernel/task.h"
+#include "sentry/kernel/thread_group.h"
 #include "sentry/syscalls/families.h"
 #include "sentry/syscalls/strace.h"
 
@@ -25,6 +26,10 @@ std::array<const SyscallRow*, kTableSize> BuildTable() {
   return table;
 }
 
+bool AllowedInStrictMode(int64_t nr) {
+  return nr == abi::kNr_read || nr == abi::kNr_write || nr == abi::kNr_exit || nr == abi::kNr_rt_sigreturn;
+}
+
 }  // namespace
 
 const SyscallRow* FindSyscall(int64_t nr) {
@@ -35,6 +40,10 @@ const SyscallRow* FindSyscall(int64_t nr) {
 
 ErrorOr<uint64_t> DispatchSyscall(Task& t, int64_t nr, const uint64_t* args) {
   const SyscallRow* row = FindSyscall(nr);
+  if (t.seccomp_strict && !AllowedInStrictMode(nr)) [[unlikely]] {
+    t.group().ExitAll(abi::kSIGKILL);
+    return kEINTR;
+  }
   if (StraceEnabled()) [[unlikely]] return StraceCall(t, row, nr, args);
   if (!row) return kENOSYS;
   return row->call(t, args);

@@ -105,13 +105,13 @@ int Main() {
   OrDie("capabilities", DropCapabilities(config.privileged, writable));
   uint64_t handles = max_fds > 2 * kSpareFds ? std::min(max_fds - kSpareFds, kMaxHandles) : max_fds / 2;
   Server server(service, UniqueFd(kGoferFdConnection), static_cast<uint32_t>(handles));
-  // What the filter forbids (a thread's own start) is over when StartHostThread returns.
   for (int i = 1; i < kThreads; ++i) {
     StartHostThread("serve", [&server] {
       server.Serve();
       host::ExitGroup(0);
     });
   }
+  AwaitHostThreads();
   OrDie("seccomp filter",
         InstallGoferFilter({kGoferFdConnection, kGoferFdLog, service.reopener.proc_fd(), writable}));
   server.Serve();

@@ -27,14 +27,14 @@ constexpr size_t kThreadStack = 128 * 1024;
 struct Start {
   const char* name;
   std::function<void()> body;
-  std::atomic<uint32_t>* running;
 };
+
+std::atomic<uint32_t> starting{0};  // threads whose body has not begun
 
 void* Main(void* arg) {
   std::unique_ptr<Start> start(static_cast<Start*>(arg));
   (void)host::Prctl(abi::kPR_SET_NAME, reinterpret_cast<uint64_t>(start->name));
-  start->running->store(1, std::memory_order_release);
-  (void)host::FutexWake(start->running, 1, /*shared=*/false);
+  if (starting.fetch_sub(1, std::memory_order_acq_rel) == 1) (void)host::FutexWake(&starting, 1, /*shared=*/false);
   start->body();
   return nullptr;
 }
@@ -42,8 +42,8 @@ void* Main(void* arg) {
 }  // namespace
 
 void StartHostThread(const char* name, std::function<void()> body) {
-  std::atomic<uint32_t> running{0};
-  auto start = std::make_unique<Start>(Start{name, std::move(body), &running});
+  starting.fetch_add(1, std::memory_order_relaxed);
+  auto start = std::make_unique<Start>(Start{name, std::move(body)});
   pthread_attr_t attr;
   CHECK(pthread_attr_init(&attr) == 0);
   CHECK(pthread_attr_setstacksize(&attr, kThreadStack) == 0);
@@ -55,9 +55,13 @@ void StartHostThread(const char* name, std::function<void()> body) {
   CHECK(host::SigProcMask(abi::kSIG_SETMASK, old_mask).ok());
   CHECK(error == 0);
   (void)start.release();
-  // libc's own part of the thread's start makes calls that the seccomp list refuses: it must be over.
-  while (running.load(std::memory_order_acquire) == 0) (void)host::FutexWait(&running, 0, nullptr, /*shared=*/false);
   CHECK(pthread_attr_destroy(&attr) == 0);
+}
+
+void AwaitHostThreads() {
+  for (uint32_t left; (left = starting.load(std::memory_order_acquire)) != 0;) {
+    (void)host::FutexWait(&starting, left, nullptr, /*shared=*/false);
+  }
 }
 
 }  // namespace moat

@@ -8,6 +8,7 @@
 #include "abi/stat.h"
 #include "abi/wait.h"
 #include "base/fiber/executor.h"
+#include "base/fiber/host_thread.h"
 #include "base/fiber/host_watch.h"
 #include "base/fiber/offload.h"
 #include "base/host/file.h"
@@ -183,6 +184,7 @@ int BootSandbox() {
   if (config->strace) EnableStrace(kFdStrace);
   // 4. A look at what came of it all, then no way back: the system call list, which refuses the questions too.
   if (!Step("posture", CheckPosture())) return kExitSandboxFailed;
+  AwaitHostThreads();
   if (!Step("system call list", InstallSentryFilter())) return kExitSandboxFailed;
   // 5. The guest.
   auto gone = [] { host::ExitGroup(kExitSandboxFailed); };

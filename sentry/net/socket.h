@@ -70,7 +70,7 @@ class SocketCaller {
 };
 
 // A control message of a family (IP_PKTINFO and the like), as received.
-struct ControlMessage {
+struct SocketControlMessage {
   int level;
   int type;
   std::string data;
@@ -83,7 +83,7 @@ struct SendInfo {
   std::vector<Ref<FileDescription>> files;  // SCM_RIGHTS
   bool has_credentials = false;
   abi::Ucred credentials{};           // SCM_CREDENTIALS, already checked
-  std::vector<ControlMessage> control;  // all others
+  std::vector<SocketControlMessage> control;  // all others
 };
 
 // What comes with the bytes of a receive.
@@ -95,7 +95,7 @@ struct ReceiveInfo {
   std::vector<Ref<FileDescription>> files;
   bool has_credentials = false;
   abi::Ucred credentials{};
-  std::vector<ControlMessage> control;
+  std::vector<SocketControlMessage> control;
 };
 
 class Socket : public FileDescription {
@@ -149,7 +149,7 @@ class Socket : public FileDescription {
   // What the families know of the options at SOL_SOCKET.
   virtual bool listening() { return false; }  // SO_ACCEPTCONN
   virtual int TakeError() { return 0; }       // SO_ERROR: reading it clears it
-  virtual void BuffersChanged() {}            // send_buffer_ or receive_buffer_
+  virtual void OptionsChanged() {}            // one of the options that families look at
   virtual ErrorOr<std::string> PeerCredentials() { return kENOPROTOOPT; }  // SO_PEERCRED
   virtual ErrorOr<std::string> PeerGroups() { return kENOPROTOOPT; }       // SO_PEERGROUPS
   // Options of other levels. kENOPROTOOPT; kEOPNOTSUPP for a level that the family does not have.

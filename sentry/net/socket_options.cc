@@ -70,7 +70,7 @@ ErrorOr<void> Socket::SetBuffer(const SocketCaller& caller, int name, int value)
   } else {
     receive_buffer_.store(std::max(wanted, kMinReceiveBuffer), std::memory_order_relaxed);
   }
-  BuffersChanged();
+  OptionsChanged();
   return {};
 }
 
@@ -86,6 +86,7 @@ ErrorOr<void> Socket::SetSocketOption(const SocketCaller& caller, int name, std:
     if (name == abi::kSO_DEBUG && v && !caller.creds().Has(abi::kCAP_NET_ADMIN)) return kEACCES;
     if (name == abi::kSO_ZEROCOPY && v) return kEOPNOTSUPP;
     flag->store(v != 0, std::memory_order_relaxed);
+    OptionsChanged();
     return {};
   }
   switch (name) {
@@ -168,7 +169,7 @@ void Socket::InheritOptions(const Socket& from) {
   for (auto member : {&Socket::receive_timeout_ns_, &Socket::send_timeout_ns_}) {
     (this->*member).store((from.*member).load(std::memory_order_relaxed), std::memory_order_relaxed);
   }
-  BuffersChanged();
+  OptionsChanged();
 }
 
 }  // namespace moat

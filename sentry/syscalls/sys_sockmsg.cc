@@ -176,7 +176,7 @@ class ControlWriter {
 };
 
 ErrorOr<void> WriteControl(Task& t, ControlWriter& out, ReceiveInfo& info) {
-  for (const ControlMessage& m : info.control) TRY(out.Put(m.level, m.type, m.data));
+  for (const SocketControlMessage& m : info.control) TRY(out.Put(m.level, m.type, m.data));
   if (info.has_credentials) {
     TRY(out.Put(abi::kSOL_SOCKET, abi::kSCM_CREDENTIALS, OptionBytes(&info.credentials, sizeof info.credentials)));
   }

@@ -35,6 +35,11 @@ class InetSocket : public Socket {
   // (broadcast).
   ErrorOr<InetName> CheckDestination(const SocketAddress& address) const;
   PortTable::Request BindRequest(const IpAddress& address, uint16_t port, uint32_t uid, bool for_connect) const;
+  // SO_REUSEADDR and SO_REUSEPORT count from when they are set, not from the bind.
+  void SetSharing(PortBinding& binding) const {
+    binding.reuse_address.store(reuse_address_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    binding.reuse_port.store(reuse_port_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  }
   // The address that this machine speaks from to `to`.
   static IpAddress SourceFor(const IpAddress& to) { return IpAddress::Loopback(to.is_v4()); }
 

@@ -4,6 +4,7 @@
 #include "abi/poll.h"
 #include "sentry/net/inet/tcp_socket.h"
 #include "sentry/net/inet/udp_socket.h"
+#include "sentry/net/memory.h"
 #include "sentry/net/test_caller.h"
 
 namespace moat {
@@ -145,6 +146,7 @@ TEST_F(InetSocketTest, TheFirstSendToAClosedEndIsTakenTheNextIsEpipe) {
 }
 
 TEST_F(InetSocketTest, AFullConnectionPushesBack) {
+  size_t before = SocketMemory::used();
   auto [client, server] = Connected();
   std::string big(4 << 20, 'x');
   ErrorOr<size_t> sent = SendText(*client, caller_, big);
@@ -152,8 +154,12 @@ TEST_F(InetSocketTest, AFullConnectionPushesBack) {
   EXPECT_LT(*sent, big.size());
   EXPECT_EQ(SendText(*client, caller_, "y").error(), kEAGAIN);
   EXPECT_EQ(client->Readiness() & kOut, 0u);
+  EXPECT_EQ(SocketMemory::used(), before + *sent);
   EXPECT_EQ(ReceiveText(*server, big.size()).size(), *sent);
   EXPECT_EQ(client->Readiness() & kOut, kOut);
+  ASSERT_TRUE(SendText(*client, caller_, "unread").ok());
+  server = nullptr;
+  EXPECT_EQ(SocketMemory::used(), before);
 }
 
 TEST_F(InetSocketTest, UrgentDataComesBesideTheStream) {
@@ -192,10 +198,8 @@ TEST_F(InetSocketTest, PortsAreSharedOnlyByConsent) {
 
 TEST_F(InetSocketTest, WhoClosesFirstKeepsThePortForAWhile) {
   for (int reuse : {0, 1}) {
-    Ref<TcpSocket> listener = Tcp();
-    Set(*listener, abi::kSOL_SOCKET, abi::kSO_REUSEADDR, reuse);
-    ASSERT_TRUE(listener->Bind(caller_, V4("127.0.0.1", 0)).ok());
-    ASSERT_TRUE(listener->Listen(caller_, 1).ok());
+    Ref<TcpSocket> listener = Listener(V4("127.0.0.1", 0));
+    Set(*listener, abi::kSOL_SOCKET, abi::kSO_REUSEADDR, reuse);  // after the bind
     uint16_t port = Port(*listener);
     Ref<TcpSocket> client = Tcp();
     ASSERT_EQ(Connect(*client, V4("127.0.0.1", port)), Errno{0});

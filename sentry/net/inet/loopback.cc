@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "abi/poll.h"
+#include "sentry/net/memory.h"
 
 namespace moat {
 
@@ -41,6 +42,7 @@ void LoopbackLink::Refuse() {
 
 void LoopbackLink::Append(Inbound& in, std::unique_ptr<std::byte[]> data, size_t size) {
   in.bytes += size;
+  SocketMemory::Take(size);
   if (!in.chunks.empty()) {
     // The reader looks at [begin, end) of a chunk only: what is behind is free.
     Chunk& last = in.chunks.back();
@@ -99,6 +101,7 @@ ErrorOr<size_t> LoopbackStream::Reserve(size_t want) {
   }
   size_t n = std::min({want, link_->Room(peer_), kChunk});
   if (n == 0) return kEAGAIN;
+  if (SocketMemory::full()) return kENOBUFS;
   to.reserved += n;
   return n;
 }
@@ -179,6 +182,7 @@ void LoopbackStream::Consume(size_t n) {
     MutexLock lock(link_->mu_);
     LoopbackLink::Inbound& in = link_->in_[me_];
     in.bytes -= n;
+    SocketMemory::Give(n);
     in.consumed += n;
     while (n > 0) {
       LoopbackLink::Chunk& front = in.chunks.front();
@@ -263,7 +267,7 @@ void LoopbackStream::Close(bool reset) {
     LoopbackLink::Inbound& in = link_->in_[me_];
     reset |= in.bytes > 0;  // data that was not read is lost: the other side must know
     dropped.swap(in.chunks);
-    in.bytes = 0;
+    SocketMemory::Give(std::exchange(in.bytes, 0));
     if (reset || link_->state_ != State::kEstablished) {
       link_->ResetSide(peer_, static_cast<int>(kECONNRESET));
       link_->reset_[me_] = true;

@@ -97,8 +97,6 @@ ErrorOr<void> TcpSocket::Listen(const SocketCaller& caller, int backlog) {
   if (!binding_) {
     TRY(BindLocked(BindRequest(IpAddress::Any(family() == abi::kAF_INET), 0, caller.creds().euid, false)));
   }
-  binding_->reuse_address.store(reuse_address_.load(std::memory_order_relaxed), std::memory_order_relaxed);
-  binding_->reuse_port.store(reuse_port_.load(std::memory_order_relaxed), std::memory_order_relaxed);
   Ref<TcpListener> listener = MakeRef<TcpListener>(queue_, limit);
   TRY(ports_.Listen(*binding_, listener));
   listener_ = std::move(listener);
@@ -341,7 +339,11 @@ void TcpSocket::Configure(TcpStream& s) {
   s.SetUrgentInline(oob_inline_.load(std::memory_order_relaxed));
 }
 
-void TcpSocket::BuffersChanged() {
+void TcpSocket::OptionsChanged() {
+  {
+    MutexLock lock(mu_);
+    if (binding_) SetSharing(*binding_);
+  }
   if (Ref<TcpStream> s = stream()) Configure(*s);
 }
 

@@ -27,7 +27,7 @@ class TcpSocket final : public InetSocket {
  protected:
   bool listening() override;
   int TakeError() override;
-  void BuffersChanged() override;
+  void OptionsChanged() override;
   ErrorOr<size_t> BytesToRead() override;
   ErrorOr<size_t> BytesToSend() override;
   ErrorOr<void> SetProtocolOption(int level, int name, std::span<const std::byte> value) override;

@@ -6,6 +6,7 @@
 #include "abi/time.h"
 #include "base/host/time.h"
 #include "fs/vfs/vfs.h"
+#include "sentry/net/memory.h"
 
 namespace moat {
 
@@ -22,12 +23,18 @@ constexpr int kLoopbackIndex = 1;
 
 // --- The inbox. ---
 
+UdpInbox::~UdpInbox() {
+  MutexLock lock(mu_);
+  SocketMemory::Give(bytes_);
+}
+
 void UdpInbox::Deliver(Datagram datagram) {
   {
     MutexLock lock(mu_);
     size_t cost = datagram.size + kOverhead;
-    if (bytes_ + cost > limit_.load(std::memory_order_relaxed)) return;
+    if (bytes_ + cost > limit_.load(std::memory_order_relaxed) || SocketMemory::full()) return;
     bytes_ += cost;
+    SocketMemory::Take(cost);
     datagrams_.push_back(std::move(datagram));
   }
   queue_->queue.Wake(kReadable);
@@ -56,6 +63,7 @@ UdpInbox::Datagram UdpInbox::Pop() {
   Datagram d = std::move(datagrams_.front());
   datagrams_.pop_front();
   bytes_ -= d.size + kOverhead;
+  SocketMemory::Give(d.size + kOverhead);
   return d;
 }
 
@@ -83,8 +91,10 @@ Ref<UdpSocket> UdpSocket::Create(const SocketCaller& caller, int family, uint32_
   return Ref<UdpSocket>(new UdpSocket(family, flags, &caller.creds(), MakeRef<SocketQueue>()), AdoptRef{});
 }
 
-void UdpSocket::BuffersChanged() {
+void UdpSocket::OptionsChanged() {
   inbox_->set_limit(static_cast<size_t>(receive_buffer_.load(std::memory_order_relaxed)));
+  MutexLock lock(mu_);
+  if (binding_) SetSharing(*binding_);
 }
 
 bool UdpSocket::is_bound() {

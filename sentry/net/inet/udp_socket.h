@@ -36,6 +36,7 @@ class UdpInbox final : public RefCounted {
 
  private:
   friend class UdpSocket;
+  ~UdpInbox() override;
   static constexpr size_t kOverhead = 256;  // counted besides the bytes
 
   const Ref<SocketQueue> queue_;
@@ -61,7 +62,7 @@ class UdpSocket final : public InetSocket {
 
  protected:
   int TakeError() override { return inbox_->TakeError(); }
-  void BuffersChanged() override;
+  void OptionsChanged() override;
   ErrorOr<size_t> BytesToRead() override { return inbox_->first_size(); }
   ErrorOr<size_t> BytesToSend() override { return size_t{0}; }
   bool is_bound() override;

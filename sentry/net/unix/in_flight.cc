@@ -12,10 +12,14 @@ namespace moat {
 
 namespace {
 
+// Whoever sends them: open files cost the sentry memory and descriptors of the host.
+constexpr size_t kMaxFiles = 65536;
+
 struct Registry {
   Mutex mu;
   std::unordered_map<UnixSocket*, uint32_t> sockets MOAT_GUARDED_BY(mu);  // how often each is in flight
   std::unordered_map<uint32_t, uint64_t> by_user MOAT_GUARDED_BY(mu);     // files of each user
+  size_t files MOAT_GUARDED_BY(mu) = 0;   // of all users
   size_t closes MOAT_GUARDED_BY(mu) = 0;  // of sockets since circles were looked for
 };
 
@@ -35,6 +39,7 @@ void Leave(Registry& r, const std::vector<Ref<FileDescription>>& files, uint32_t
   }
   auto user = r.by_user.find(uid);
   user->second -= files.size();
+  r.files -= files.size();
   if (user->second == 0) r.by_user.erase(user);
 }
 
@@ -53,9 +58,11 @@ ErrorOr<FilesInFlight> FilesInFlight::Send(std::vector<Ref<FileDescription>>& fi
   if (files.empty()) return out;
   Registry& r = TheRegistry();
   MutexLock lock(r.mu);
+  if (r.files + files.size() > kMaxFiles) return kETOOMANYREFS;
   uint64_t& mine = r.by_user[uid];
   if (mine > limit && !privileged) return kETOOMANYREFS;
   mine += files.size();
+  r.files += files.size();
   for (const Ref<FileDescription>& file : files) {
     if (UnixSocket* socket = AsUnixSocket(file)) ++r.sockets[socket];
   }

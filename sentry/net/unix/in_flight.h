@@ -19,7 +19,8 @@ namespace moat {
 class FilesInFlight {
  public:
   FilesInFlight() = default;
-  // Sends `files` in the name of user `uid`, who may have `limit` in flight (unless `privileged`). kETOOMANYREFS; then
+  // Sends `files` in the name of user `uid`, who may have `limit` in flight (unless `privileged`). kETOOMANYREFS (also when the sandbox has
+  // too many); then
   // `files` is unchanged.
   static ErrorOr<FilesInFlight> Send(std::vector<Ref<FileDescription>>& files, uint32_t uid, uint64_t limit,
                                      bool privileged);

@@ -1,6 +1,7 @@
 #include "sentry/net/unix/message.h"
 
 #include "abi/poll.h"
+#include "sentry/net/memory.h"
 
 namespace moat {
 
@@ -10,6 +11,7 @@ void Outbox::Uncharge(size_t bytes) {
 }
 
 ErrorOr<std::unique_ptr<UnixMessage>> UnixMessage::Create(IoSource& src, size_t size, Ref<Outbox> sender) {
+  if (SocketMemory::full()) return kENOBUFS;
   std::unique_ptr<UnixMessage> m(new UnixMessage);
   if (size) {
     m->data_.reset(new std::byte[size]);
@@ -23,11 +25,14 @@ ErrorOr<std::unique_ptr<UnixMessage>> UnixMessage::Create(IoSource& src, size_t 
   m->charge_ = size + kOverhead;
   m->sender_ = std::move(sender);
   m->sender_->Charge(m->charge_);
+  SocketMemory::Take(m->charge_);
   return m;
 }
 
 UnixMessage::~UnixMessage() {
-  if (sender_) sender_->Uncharge(charge_);
+  if (!sender_) return;
+  SocketMemory::Give(charge_);
+  sender_->Uncharge(charge_);
 }
 
 }  // namespace moat

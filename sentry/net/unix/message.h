@@ -41,7 +41,7 @@ class UnixMessage {
   // Bookkeeping of a message, charged besides its bytes: a sender of empty messages fills its buffer too.
   static constexpr size_t kOverhead = 512;
 
-  // Takes `size` bytes out of `src` and charges them. kEFAULT.
+  // Takes `size` bytes out of `src` and charges them. kEFAULT, kENOBUFS.
   static ErrorOr<std::unique_ptr<UnixMessage>> Create(IoSource& src, size_t size, Ref<Outbox> sender);
   ~UnixMessage();
   UnixMessage(const UnixMessage&) = delete;

@@ -40,7 +40,7 @@ ErrorOr<UnixSocket::Ends> UnixSocket::CreatePair(const SocketCaller& caller, int
   return ends;
 }
 
-void UnixSocket::BuffersChanged() {
+void UnixSocket::OptionsChanged() {
   endpoint_->outbox().set_limit(send_buffer_.load(std::memory_order_relaxed));
   endpoint_->outbox().Uncharge(0);  // there may be room now
 }

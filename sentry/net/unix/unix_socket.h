@@ -32,7 +32,7 @@ class UnixSocket final : public Socket {
  protected:
   bool listening() override { return endpoint_->listening(); }
   int TakeError() override { return endpoint_->TakeError(); }
-  void BuffersChanged() override;
+  void OptionsChanged() override;
   ErrorOr<std::string> PeerCredentials() override;
   ErrorOr<size_t> BytesToRead() override { return endpoint_->BytesToRead(); }
   ErrorOr<size_t> BytesToSend() override { return endpoint_->outbox().charged(); }

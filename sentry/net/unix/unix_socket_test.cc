@@ -4,6 +4,7 @@
 
 #include "abi/poll.h"
 #include "fs/pipe/pipe_file.h"
+#include "sentry/net/memory.h"
 #include "sentry/net/test_caller.h"
 #include "sentry/net/unix/names.h"
 
@@ -54,6 +55,7 @@ TEST_F(UnixSocketTest, SeqpacketKeepsMessagesApartAndSaysWhatWasCut) {
 }
 
 TEST_F(UnixSocketTest, AFullStreamTakesPartAndIsWritableAgainWhenThreeQuartersAreRead) {
+  size_t before = SocketMemory::used();
   auto [a, b] = Pair(abi::kSOCK_STREAM);
   std::string big(1 << 20, 'x');
   ErrorOr<size_t> sent = SendText(*a, caller_, big);
@@ -61,7 +63,9 @@ TEST_F(UnixSocketTest, AFullStreamTakesPartAndIsWritableAgainWhenThreeQuartersAr
   EXPECT_LT(*sent, big.size());
   EXPECT_EQ(SendText(*a, caller_, "y").error(), kEAGAIN);
   EXPECT_EQ(a->Readiness() & kOut, 0u);
+  EXPECT_GT(SocketMemory::used(), before + *sent);
   EXPECT_EQ(ReceiveText(*b, big.size()).size(), *sent);
+  EXPECT_EQ(SocketMemory::used(), before);
   EXPECT_EQ(a->Readiness() & kOut, kOut);
 }
 

@@ -24,8 +24,7 @@ namespace {
 
 constexpr uint64_t kPlacementRange = uint64_t{1} << 30;  // stubs lie in the top GiB: clear of sanitizer shadows and arenas
 constexpr int kPlacementTries = 100;
-constexpr int kRlimitCore = 4, kRlimitNofile = 7;
-constexpr uint64_t kNoCore = 1;    // the kernel's "never", also for a core_pattern that is a pipe
+constexpr int kRlimitNofile = 7;
 constexpr uint64_t kStubFds = 4;   // the socket and one descriptor in transit
 
 // What the child reports when it is ready or has failed.
@@ -73,7 +72,7 @@ ErrorOr<uint64_t> BecomeStub(int socket, bool isolate_branches) {
   TRY(host::CloseRange(1, ~0u, 0));
   TRY(ResetSignals());
   host::UnregisterLibcRseq();
-  TRY(host::PrlimitSet(0, kRlimitCore, {kNoCore, kNoCore}));
+  TRY(host::ForbidCoreDumps());
   TRY(host::PrlimitSet(0, kRlimitNofile, {kStubFds, kStubFds}));
   // Not on every CPU, and an outer sandbox may have decided already.
   (void)host::Prctl(abi::kPR_SET_SPECULATION_CTRL, abi::kPR_SPEC_STORE_BYPASS, abi::kPR_SPEC_FORCE_DISABLE);

@@ -1,6 +1,7 @@
 #include "fs/hostfd/host_file.h"
 
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include "abi/fcntl.h"
@@ -19,6 +20,8 @@ namespace moat {
 
 namespace {
 
+std::atomic<uint32_t> owner_uid{0}, owner_gid{0};
+
 constexpr size_t kChunk = 64 * 1024;  // bytes moved per host call
 
 // The inode of a host descriptor: attributes are the host's at each look.
@@ -33,8 +36,9 @@ class HostInode final : public Inode {
     a.ino = s.st_ino;
     a.mode = s.st_mode;
     a.nlink = static_cast<uint32_t>(s.st_nlink);
-    a.uid = 0;
-    a.gid = 0;
+    // The host's ids mean nothing to the guest: what it was given is the sandbox user's.
+    a.uid = owner_uid.load(std::memory_order_relaxed);
+    a.gid = owner_gid.load(std::memory_order_relaxed);
     a.rdev = s.st_rdev;
     a.size = static_cast<uint64_t>(s.st_size);
     a.blksize = static_cast<uint32_t>(s.st_blksize);
@@ -107,6 +111,11 @@ ErrorOr<Ref<FileDescription>> HostFile::OpenAgain(const Ref<HostEnd>& end, const
   uint32_t have = end->flags() & abi::kO_ACCMODE, want = flags & abi::kO_ACCMODE;
   if (have != abi::kO_RDWR && have != want) return kEACCES;
   return Ref<FileDescription>(new HostFile(end, path, flags & ~abi::kO_NOCTTY, true), AdoptRef{});
+}
+
+void HostFile::SetOwner(uint32_t uid, uint32_t gid) {
+  owner_uid.store(uid, std::memory_order_relaxed);
+  owner_gid.store(gid, std::memory_order_relaxed);
 }
 
 Terminal* HostFile::terminal() { return terminal_.get(); }

@@ -21,6 +21,8 @@ class HostFile final : public FileDescription {
   static ErrorOr<Ref<HostFile>> Create(UniqueFd fd, const Path* console = nullptr);
   // A further open file of the same descriptor. kEACCES if that lacks the access mode of `flags`.
   static ErrorOr<Ref<FileDescription>> OpenAgain(const Ref<HostEnd>& end, const Path& path, uint32_t flags);
+  // Whose files they appear to be. Once, before guests run.
+  static void SetOwner(uint32_t uid, uint32_t gid);
   ~HostFile() override;
 
   int fd() const { return end_->fd(); }

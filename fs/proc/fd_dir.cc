@@ -2,10 +2,13 @@
 
 #include "abi/fcntl.h"
 #include "abi/stat.h"
+#include "fs/epoll/epoll.h"
+#include "fs/eventfd/eventfd.h"
 #include "fs/proc/format.h"
 #include "fs/proc/task_node.h"
 #include "fs/vfs/fd_table.h"
 #include "fs/vfs/file_description.h"
+#include "fs/vfs/inotify.h"
 #include "fs/vfs/path_walk.h"
 
 namespace moat::proc {
@@ -18,6 +21,16 @@ ErrorOr<Ref<FileDescription>> FileOf(ProcSource& source, TaskKey key, int fd) {
   ErrorOr<Ref<FileDescription>> file = (*fds)->GetRaw(fd);
   if (!file.ok()) return kENOENT;
   return file;
+}
+
+// The lines that one kind of file adds to fdinfo.
+std::string SpecialInfo(const Ref<FileDescription>& file) {
+  if (Ref<InotifyInstance> inotify = RefCast<InotifyInstance>(file)) return inotify->FdInfo();
+  if (Ref<Epoll> epoll = RefCast<Epoll>(file)) return epoll->FdInfo();
+  if (Ref<EventFd> event = RefCast<EventFd>(file)) {
+    return Format("eventfd-count: %16llx\n", static_cast<unsigned long long>(event->count()));
+  }
+  return {};
 }
 
 // A magic link: opening it opens what the descriptor refers to anew.
@@ -71,7 +84,7 @@ class FdInfoNode final : public TaskNode<TextNode> {
     Appendf(out, "pos:\t%lli\nflags:\t0%o\nmnt_id:\t%llu\nino:\t%llu\n", static_cast<long long>(file->position()), flags,
             static_cast<unsigned long long>(path.mount ? path.mount->id() : 0),
             static_cast<unsigned long long>(TRY(file->inode().GetAttr()).ino));
-    return out;
+    return out + SpecialInfo(file);
   }
 
  private:

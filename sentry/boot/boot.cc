@@ -77,6 +77,7 @@ ErrorOr<Path> ConsoleOf(const WalkContext& walk, const SandboxConfig& config) {
 }
 
 ErrorOr<Ref<FdTable>> StdioOf(const SandboxConfig& config, const Path* console) {
+  HostFile::SetOwner(config.uid, config.gid);
   Ref<FdTable> fds = MakeRef<FdTable>();
   for (int fd = 0; fd < 3; ++fd) {
     if (config.stdio[static_cast<size_t>(fd)] == StdioKind::kClosed) continue;

@@ -71,10 +71,6 @@ void AddChanges(Rows& row, const FilterParams& p) {
 void AddRunning(Rows& row, const FilterParams& p) {
   constexpr const char* kMalloc = "malloc";
   row(abi::kNr_futex, {}, "Mutex", "locks between threads", "nothing");
-  row(abi::kNr_sched_yield, {}, "Mutex", "spins before it sleeps", "nothing");
-  row(abi::kNr_nanosleep, {}, "Mutex", "sleeps under contention", "nothing");
-  row(abi::kNr_clock_nanosleep, {}, "Mutex", "sleeps under contention", "nothing");
-  row(abi::kNr_restart_syscall, {}, "Mutex", "the same after SIGSTOP and SIGCONT", "nothing");
   row(abi::kNr_brk, {}, kMalloc, "buffers", "memory");
   row(abi::kNr_mmap, {ArgLacks(2, abi::kPROT_EXEC), ArgMaskedIs(3, abi::kMAP_ANONYMOUS, abi::kMAP_ANONYMOUS)}, kMalloc,
       "buffers", "memory, not executable");

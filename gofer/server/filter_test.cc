@@ -31,8 +31,8 @@ TEST(GoferFilter, IsAsReviewed) {
 }
 
 TEST(GoferFilter, IsShort) {
-  EXPECT_LE(CountCalls(MakeFilter(kReadOnly)), 32u);
-  EXPECT_LE(CountCalls(MakeFilter(kWritable)), 45u);
+  EXPECT_LE(CountCalls(MakeFilter(kReadOnly)), 28u);
+  EXPECT_LE(CountCalls(MakeFilter(kWritable)), 40u);
 }
 
 TEST(GoferFilter, ProgramMeansWhatTheRowsSay) {

@@ -26,11 +26,11 @@ Counts Count() {
   return n;
 }
 
-std::string_view Word(Support support) {
-  switch (support) {
+std::string Word(const SyscallRow& row) {
+  switch (row.support) {
     case Support::kFull: return "full";
     case Support::kPartial: return "partial";
-    case Support::kRefused: return "refused";
+    case Support::kRefused: return std::string("refused: ") + ErrnoName(row.error);
   }
   return "";
 }
@@ -48,7 +48,7 @@ std::string Escaped(std::string_view text) {
 std::string Section(const SyscallFamily& family) {
   std::string text = "## " + std::string(family.title) + "\n\n| nr | call | support | note |\n|---:|---|---|---|\n";
   for (const SyscallRow& row : family.rows) {
-    text += "| " + std::to_string(row.nr) + " | `" + row.name + "` | " + std::string(Word(row.support)) + " | " +
+    text += "| " + std::to_string(row.nr) + " | `" + row.name + "` | " + Word(row) + " | " +
             Escaped(row.note) + " |\n";
   }
   return text + "\n";

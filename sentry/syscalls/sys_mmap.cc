@@ -141,7 +141,7 @@ constexpr SyscallRow kRows[] = {
     CALL_PARTIAL(set_mempolicy_home_node, SysSetMempolicyHomeNode, "ptr u64 u64 hex", "checked, not kept: there is one node"),
     CALL(migrate_pages, SysMigratePages, "pid u64 ptr ptr"),
     CALL_PARTIAL(move_pages, SysMovePages, "pid u64 ptr ptr ptr hex", "at most 2^20 pages a call: E2BIG"),
-    CALL_REFUSED(userfaultfd, 1, "EPERM, as with vm.unprivileged_userfaultfd=0 and without CAP_SYS_PTRACE"),
+    CALL_REFUSED(userfaultfd, kEPERM, "as with vm.unprivileged_userfaultfd=0 and without CAP_SYS_PTRACE"),
 };
 
 }  // namespace

@@ -192,8 +192,15 @@ ErrorOr<void> SysArchPrctl(Task& t, int code, uint64_t addr) {
   }
 }
 
+// Strict mode and nothing else, as a kernel without CONFIG_SECCOMP_FILTER.
+ErrorOr<uint64_t> SysSeccomp(Task& t, uint32_t operation, uint32_t flags, UserAddr args) {
+  if (operation != abi::kSECCOMP_SET_MODE_STRICT || flags || args) return kEINVAL;
+  return SetSeccomp(t, abi::kSECCOMP_MODE_STRICT);
+}
+
 constexpr SyscallRow kRows[] = {
     CALL_PARTIAL(prctl, SysPrctl, "int hex hex hex hex", "no PR_SET_MM, PR_SET_VMA, seccomp filters, speculation and core scheduling controls"),
+    CALL_PARTIAL(seccomp, SysSeccomp, "uint hex ptr", "strict mode only; filters: EINVAL, as without CONFIG_SECCOMP_FILTER"),
     CALL_PARTIAL(arch_prctl, SysArchPrctl, "hex hex", "FS and GS bases"),
 };
 

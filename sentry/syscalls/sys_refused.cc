@@ -40,7 +40,6 @@ constexpr SyscallRow kRows[] = {
     CALL_REFUSED(lsm_get_self_attr, kENOSYS, "as without CONFIG_SECURITY"),
     CALL_REFUSED(lsm_set_self_attr, kENOSYS, "as without CONFIG_SECURITY"),
     CALL_REFUSED(lsm_list_modules, kENOSYS, "as without CONFIG_SECURITY"),
-    CALL_REFUSED(seccomp, kEINVAL, "as without CONFIG_SECCOMP_FILTER; the strict mode is refused too"),
     CALL_REFUSED(fanotify_init, kENOSYS, "as without CONFIG_FANOTIFY"),
     CALL_REFUSED(fanotify_mark, kENOSYS, "as without CONFIG_FANOTIFY"),
     CALL_REFUSED(modify_ldt, kENOSYS, "as without CONFIG_MODIFY_LDT_SYSCALL"),

@@ -36,6 +36,7 @@ struct SyscallRow {
   const char* format;
   Support support;
   const char* note;
+  Errno error{0};  // of a refused call
 };
 
 struct SyscallFamily {
@@ -84,7 +85,8 @@ ErrorOr<uint64_t> RefusedCall(Task&, const uint64_t*) { return Errno{E}; }
 #define CALL_REFUSED(name, error, note)                                                                   \
   ::moat::SyscallRow {                                                                                    \
     ::moat::abi::kNr_##name, #name, &::moat::RefusedCall<static_cast<uint16_t>(error)>, 6,                \
-        "hex hex hex hex hex hex", ::moat::Support::kRefused, note                                        \
+        "hex hex hex hex hex hex", ::moat::Support::kRefused, note,                                       \
+        ::moat::Errno{static_cast<uint16_t>(error)}                                                      \
   }
 
 // Every family, in the order of docs/SYSCALLS.md.

@@ -46,6 +46,14 @@ TEST(SyscallTable, WhatIsNotFullySupportedSaysWhy) {
   }
 }
 
+TEST(SyscallTable, WhatIsRefusedSaysWithWhichError) {
+  for (const SyscallFamily* family : AllFamilies()) {
+    for (const SyscallRow& row : family->rows) {
+      EXPECT_EQ(row.support == Support::kRefused, row.error != Errno{0}) << row.name;
+    }
+  }
+}
+
 TEST(SyscallTable, NumbersOutsideOfItAreNone) {
   EXPECT_EQ(FindSyscall(-1), nullptr);
   EXPECT_EQ(FindSyscall(400), nullptr);  // the gap that the common numbers leave

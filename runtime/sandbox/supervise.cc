@@ -48,12 +48,17 @@ class Supervisor {
     if (timeout_s > 0) deadline_ = host::NowMonotonicNs() + std::llround(timeout_s * kNsPerSecond);
     while (!result_) Step();
     WindUp();
+    // Without its files the command may well have failed by itself before we knew.
+    if (gofer_status_ != 0) throw GoferFailure();
     return timed_out_ ? kExitTimeout : *result_;
   }
 
  private:
   bool SentryGone() const { return sandbox_.sentry_pid < 0; }
   bool GoferGone() const { return sandbox_.gofer_pid < 0; }
+  Failure GoferFailure() const {
+    return Failure("the file server ended unexpectedly: " + DescribeEnd(gofer_status_));
+  }
 
   // Waits for something to happen and handles it.
   void Step() {
@@ -71,7 +76,7 @@ class Supervisor {
 
   void OnDeadline() {
     if (host::NowMonotonicNs() < deadline_) return;
-    if (gofer_blamed_) throw Failure("the file server ended unexpectedly: " + DescribeEnd(gofer_status_));
+    if (gofer_blamed_) throw GoferFailure();
     if (timed_out_) {
       result_ = kExitTimeout;  // WindUp kills
       kill_at_once_ = true;
@@ -169,9 +174,8 @@ class Supervisor {
     sandbox_.control.Reset();
     const int64_t end = host::NowMonotonicNs() + (kill_at_once_ ? 0 : kGraceAtEnd);
     for (;;) {
-      int status;
-      Reap(sandbox_.sentry_pid, status);
-      Reap(sandbox_.gofer_pid, status);
+      Reap(sandbox_.sentry_pid, sentry_status_);
+      Reap(sandbox_.gofer_pid, gofer_status_);
       const int64_t left = end - host::NowMonotonicNs();
       if ((SentryGone() && GoferGone()) || left <= 0) break;
       abi::SigInfo info;

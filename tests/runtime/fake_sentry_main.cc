@@ -109,6 +109,12 @@ void Dump(const SandboxConfig& config, char** envp) {
   if (what == "vanish") _exit(7);
   if (what == "garbage") send(kFdControl, "garbage", 7, 0);
   if (what == "kill-gofer") send(kFdGofer, "die", 3, 0);
+  if (what == "kill-gofer-and-exit") {
+    send(kFdGofer, "die", 3, 0);
+    char none;
+    recv(kFdGofer, &none, 1, 0);  // until it is gone
+    End(127, 0);
+  }
   if (what == "dump") {
     Dump(config, envp);
     fflush(stdout);

@@ -75,6 +75,12 @@ TEST(LaunchTest, DyingGoferIsAFailureThatSaysSo) {
   EXPECT_THAT(moat.err(), HasSubstr("file server ended unexpectedly: it exited with 9"));
 }
 
+TEST(LaunchTest, CommandThatFailedForWantOfItsFilesIsAFailureToo) {
+  MoatProcess moat = Start({"kill-gofer-and-exit"});
+  EXPECT_EQ(moat.Wait(), 125);
+  EXPECT_THAT(moat.err(), HasSubstr("file server ended unexpectedly"));
+}
+
 TEST(LaunchTest, SignalsReachTheCommand) {
   MoatProcess moat = Start({"obey"});
   ASSERT_TRUE(moat.OutputContains("ready"));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 #include <vector>
 
 #include "abi/fcntl.h"
@@ -199,8 +200,12 @@ EventMask HostFile::Readiness() {
   return static_cast<EventMask>(static_cast<uint16_t>(p.revents));
 }
 
+// Says where that would be; the position itself is set_position's, and the host's may belong to another open file.
 ErrorOr<int64_t> HostFile::SeekFrom(int64_t offset, int whence) {
-  return static_cast<int64_t>(TRY(host::Lseek(fd(), offset, whence)));
+  uint64_t before = TRY(host::Lseek(fd(), 0, abi::kSEEK_CUR));
+  ErrorOr<uint64_t> there = host::Lseek(fd(), offset, whence);
+  (void)host::Lseek(fd(), static_cast<int64_t>(before), abi::kSEEK_SET);
+  return static_cast<int64_t>(TRY(std::move(there)));
 }
 
 ErrorOr<void> HostFile::Sync(bool data_only) {

@@ -7,6 +7,7 @@
 #include "fs/tty/pty.h"
 #include "fs/tty/pty_pair.h"
 #include "fs/vfs/special.h"
+#include "fs/vfs/vfs.h"
 
 namespace moat {
 
@@ -37,16 +38,20 @@ class SlaveNode final : public Inode {
 
 class PtmxNode final : public Inode {
  public:
-  explicit PtmxNode(FileSystem& fs) : Inode(fs, abi::kS_IFCHR) {}
+  explicit PtmxNode(FileSystem& fs) : Inode(fs, abi::kS_IFCHR), made_(vfs::CurrentTime()) {}
   ErrorOr<Attr> GetAttr() override {
     Attr a;
     a.dev = fs().dev();
     a.ino = kPtmxIno;
     a.mode = abi::kS_IFCHR | 0666;
     a.rdev = abi::MakeDev(abi::kTTYAUX_MAJOR, kPtmxMinor);
+    a.atime = a.mtime = a.ctime = a.btime = made_;
     return a;
   }
   ErrorOr<Ref<FileDescription>> Open(const Path&, uint32_t) override { return kENXIO; }  // as a device
+
+ private:
+  const TimeSpec made_;
 };
 
 class DevptsRoot final : public DirNode {

@@ -1,5 +1,6 @@
 // What a client gets that plays no fair: nothing outside its roots, no right it was not given, and a gofer that lives on.
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -347,6 +348,53 @@ TEST_F(HostileTest, RandomMessagesNeverKillTheServer) {
   }
   EXPECT_EQ(client.Walk(h, {"dir"}).error, Errno{0});
   EXPECT_EQ(outer_.Read("secret"), "secret");
+}
+
+// A FUSE file system whose daemon never answers: whoever looks at it waits.
+class StuckMount {
+ public:
+  explicit StuckMount(const std::string& at) : at_(at), fd_(open("/dev/fuse", O_RDWR | O_CLOEXEC)) {
+    // Mounts of the threads that are started from here on only.
+    if (fd_ < 0 || unshare(CLONE_NEWNS) != 0 || mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return;
+    std::string options = "fd=" + std::to_string(fd_) + ",rootmode=40000,user_id=0,group_id=0";
+    mounted_ = mount("stuck", at_.c_str(), "fuse", 0, options.c_str()) == 0;
+  }
+  ~StuckMount() {
+    Release();
+    if (mounted_) umount2(at_.c_str(), MNT_DETACH);
+  }
+  bool mounted() const { return mounted_; }
+  void Release() {
+    if (fd_ >= 0) close(std::exchange(fd_, -1));
+  }
+
+ private:
+  std::string at_;
+  int fd_;
+  bool mounted_ = false;
+};
+
+TEST_F(HostileTest, StuckFileSystemDoesNotStopTheOthers) {
+  std::filesystem::create_directory(root() + "/stuck");
+  StuckMount stuck(root() + "/stuck");
+  if (!stuck.mounted()) GTEST_SKIP() << "no FUSE here";
+  constexpr int kThreads = 4;
+  RunningServer server(MakeService({{root(), true}}), 1000, kThreads);
+  RawClient client(server.fd());
+  Handle h = client.Attach();
+  for (uint64_t id = 100; id < 100 + kThreads - 1; ++id) {
+    Writer w;
+    w.Put(WalkRequest{h, 1, 0});
+    w.PutString("stuck");
+    ASSERT_TRUE(host::SendWithFds(server.fd(), w.FinishRequest(id, Op::kWalk), {}).ok());
+  }
+  for (int i = 0; i < 20; ++i) {
+    RawReply reply = client.Walk(h, {"file"});
+    EXPECT_LT(reply.id, 100u) << "not of a stuck one";
+    EXPECT_EQ(reply.As<WalkReply>().count, 1);
+  }
+  stuck.Release();  // the daemon dies: they fail
+  for (int i = 0; i < kThreads - 1; ++i) EXPECT_GE(client.Receive().id, 100u);
 }
 
 }  // namespace

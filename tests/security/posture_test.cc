@@ -95,6 +95,9 @@ void ExpectEmptyRoot(pid_t pid) {
   EXPECT_THAT(names, IsEmpty());
 }
 
+// Two processes that neither fork nor execute anything after "ready": their stubs stay the same.
+constexpr const char* kTwoProcesses = "(while :; do :; done) & echo ready; wait";
+
 class PostureTest : public testing::TestWithParam<bool> {
  protected:
   // Parameter: started by root.
@@ -102,8 +105,7 @@ class PostureTest : public testing::TestWithParam<bool> {
     if (geteuid() != 0) GTEST_SKIP() << "needs root, to look and to become others";
     programs_ = std::make_unique<ProgramCopy>(getenv("MOAT_PROGRAMS"));
     moat_ = std::make_unique<MoatProcess>(
-        programs_->moat(),
-        std::vector<std::string>{"do", "--", "/bin/sh", "-c", "sleep 60 & echo ready; sleep 60"}, [] {
+        programs_->moat(), std::vector<std::string>{"do", "--", "/bin/sh", "-c", kTwoProcesses}, [] {
           (void)!chdir("/");
           dup2(open("/etc/passwd", O_RDONLY), 9);  // must go no further
           if (!GetParam()) BecomeOrdinaryUser();

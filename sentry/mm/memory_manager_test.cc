@@ -466,7 +466,7 @@ TEST_F(MemoryManagerTest, FutexKeysAreThoseOfTheMapping) {
   ASSERT_TRUE(a.ok() && b.ok());
   EXPECT_EQ(*mm->KeyOf(*a + 8, true), *mm->KeyOf(*b + 8, true));
   EXPECT_FALSE(*mm->KeyOf(*a + 8, false) == *mm->KeyOf(*b + 8, false));
-  EXPECT_EQ(*mm->KeyOf(kBase, true), *mm->KeyOf(kBase, false));
+  EXPECT_NE(*mm->KeyOf(kBase, true), *mm->KeyOf(kBase, false));  // as on Linux they do not meet
   EXPECT_EQ(mm->KeyOf(kBase + 64 * kPage, true).error(), kEFAULT);
   EXPECT_EQ(mm->KeyOf(info.task_size, false).error(), kEFAULT);
 }

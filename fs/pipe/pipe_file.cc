@@ -87,6 +87,8 @@ ErrorOr<Ref<FileDescription>> OpenFifoFile(const Path& path, uint32_t flags) {
   Ref<Pipe> pipe = RefCast<Pipe>(inode.attachment());
   if (!pipe) pipe = RefCast<Pipe>(inode.AttachOnce(MakeRef<Pipe>()));
   if (!pipe) return kENXIO;
+  // A pipe without a name, opened once more through /proc/PID/fd, waits for nobody.
+  if (!path.mount) return MakeRef<PipeFile>(pipe, path, flags);
   bool nonblocking = (flags & abi::kO_NONBLOCK) != 0;
   int access = AccessOf(flags);
   if (access == 2 && nonblocking && pipe->readers() == 0) return kENXIO;

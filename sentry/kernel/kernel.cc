@@ -175,6 +175,7 @@ ErrorOr<void> Kernel::StartInit(const InitArgs& args) {
   task->comm_ = std::move(program.comm);
   task->did_exec = true;
   task->blocked_.store(args.blocked_signals & ~abi::kUNBLOCKABLE_SIGNALS);
+  if (task->group().Limit(abi::kRLIMIT_CPU) != abi::kRLIM64_INFINITY) ProcessTimers::Of(task->group()).OnCpuLimit();
   task->Start();
   return {};
 }

@@ -317,7 +317,12 @@ auto Task::BlockOn(WaitQueue& queue, EventMask mask, int64_t deadline_ns, F&& at
   for (;;) {
     auto r = attempt();
     if (r.ok() || r.error() != kEAGAIN) return r;
-    TRY(Block(deadline_ns));
+    ErrorOr<void> slept = Block(deadline_ns);
+    if (slept.ok()) continue;
+    // As in Linux what happened comes before the signal that tells of it: a wait4 that SIGCHLD wakes returns the child.
+    auto last = attempt();
+    if (!last.ok() && last.error() == kEAGAIN) return slept.error();
+    return last;
   }
 }
 

@@ -14,6 +14,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/pidfd.h"
 #include "sentry/kernel/thread_group.h"
+#include "sentry/kernel/timers.h"
 
 namespace moat {
 
@@ -191,6 +192,8 @@ ErrorOr<uint64_t> CloneTask(Task& parent, const CloneRequest& request) {
   }
   Task& child = *cloner.child;
   if (cloner.pidfd) cloner.pidfd->Bind(child.group_ref());
+  bool cpu_limited = child.group().Limit(abi::kRLIMIT_CPU) != abi::kRLIM64_INFINITY;
+  if (cpu_limited && !cloner.Has(abi::kCLONE_THREAD)) ProcessTimers::Of(child.group()).OnCpuLimit();
   parent.kernel().forks.fetch_add(1, std::memory_order_relaxed);
   int pid = child.tid();
   if (cloner.Has(abi::kCLONE_PARENT_SETTID)) (void)parent.mm().Write<int>(request.parent_tid, pid);

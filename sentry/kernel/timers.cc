@@ -199,8 +199,31 @@ struct ProcessTimers::Impl {
     }
   }
 
+  void ArmCpuLimit() {
+    const abi::Rlimit64& limit = group.rlimits[abi::kRLIMIT_CPU];
+    uint64_t seconds = std::min(limit.rlim_cur, limit.rlim_max);
+    bool never = seconds >= static_cast<uint64_t>(INT64_MAX / kNsPerSecond);
+    cpu_limit.Arm(never ? 0 : std::max<int64_t>(static_cast<int64_t>(seconds) * kNsPerSecond, 1), 0);
+  }
+
+  void CheckCpuLimit() {
+    abi::Rlimit64& limit = group.rlimits[abi::kRLIMIT_CPU];
+    uint64_t used = static_cast<uint64_t>(GroupCpuNs(group) / kNsPerSecond);
+    if (used >= limit.rlim_max) {
+      group.SendSignal(MakeSigInfo(abi::kSIGKILL, abi::kSI_KERNEL));
+      return;
+    }
+    if (used >= limit.rlim_cur) {
+      limit.rlim_cur = used + 1;
+      group.SendSignal(MakeSigInfo(abi::kSIGXCPU, abi::kSI_KERNEL));
+    }
+    ArmCpuLimit();
+  }
+
+  static constexpr int64_t kNsPerSecond = 1'000'000'000;
   ThreadGroup& group;
   std::array<std::unique_ptr<ClockAlarm>, 3> interval;
+  ClockAlarm cpu_limit{[this] { return GroupCpuNs(group); }, [this](int64_t) { CheckCpuLimit(); }};
   std::map<int, PosixTimer> timers;
   int next_id = 0;
 };
@@ -311,9 +334,12 @@ void ProcessTimers::OnDequeue(abi::SigInfo& info) {
 
 void ProcessTimers::OnExec() { impl_->timers.clear(); }
 
+void ProcessTimers::OnCpuLimit() { impl_->ArmCpuLimit(); }
+
 void ProcessTimers::OnExit() {
   impl_->timers.clear();
   for (auto& alarm : impl_->interval) alarm->Arm(0, 0);
+  impl_->cpu_limit.Arm(0, 0);
 }
 
 }  // namespace moat

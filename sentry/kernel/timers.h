@@ -40,6 +40,9 @@ class ProcessTimers {
   // POSIX timers are gone after exec, interval timers stay; everything is disarmed at exit.
   void OnExec();
   void OnExit();
+  // RLIMIT_CPU of the group was set or inherited: SIGXCPU at the soft limit and every second from then on, which moves the
+  // soft limit; SIGKILL at the hard one (setrlimit(2)).
+  void OnCpuLimit();
 
  private:
   struct Impl;

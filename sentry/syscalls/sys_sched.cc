@@ -8,6 +8,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/rusage.h"
 #include "sentry/kernel/thread_group.h"
+#include "sentry/kernel/timers.h"
 #include "sentry/syscalls/at.h"
 #include "sentry/syscalls/families.h"
 
@@ -212,6 +213,7 @@ ErrorOr<void> SetLimit(Task& t, Task& target, int resource, const abi::Rlimit64&
   constexpr uint64_t kMaxOpenFiles = 1 << 20;  // fs.nr_open
   if (resource == abi::kRLIMIT_NOFILE && wanted.rlim_max > kMaxOpenFiles) return kEPERM;
   limit = wanted;
+  if (resource == abi::kRLIMIT_CPU) ProcessTimers::Of(group).OnCpuLimit();
   if (resource == abi::kRLIMIT_STACK && target.mm_ref()) (void)target.mm().space().SetStackLimit(wanted.rlim_cur);
   return {};
 }

@@ -26,7 +26,7 @@ jobs | sed 's/  */ /g'
 pgid=$(ps -o pgid= -p $! | tr -d ' '); [ "$pgid" = $! ] && echo "own group"
 kill -STOP %1; sleep 0.2; jobs | sed 's/  */ /g'
 bg %1 >/dev/null; sleep 0.1; jobs -r | wc -l; jobs -s | wc -l
-p=$!; kill %1; wait %1 2>/dev/null; echo "one $?"; kill $p; wait $p 2>/dev/null; echo "two $?"
+kill %1; wait %1 2>/dev/null; echo "one $?"; kill %2; wait %2 2>/dev/null; echo "two $?"
 (sleep 30 | sleep 30) & g=$!; sleep 0.1; kill -TERM -- -$g; wait $g 2>/dev/null; echo "group $?"
 set +m
 

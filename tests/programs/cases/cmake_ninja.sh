@@ -6,7 +6,7 @@ project(p C CXX)
 find_package(Threads REQUIRED)
 add_library(one STATIC one.c)
 add_library(two SHARED two.cc)
-add_custom_command(OUTPUT gen.h COMMAND printf "\#define GEN 30\n" > gen.h VERBATIM)
+add_custom_command(OUTPUT gen.h COMMAND ${CMAKE_COMMAND} -E copy ${CMAKE_CURRENT_SOURCE_DIR}/gen.in gen.h DEPENDS gen.in)
 add_executable(app app.cc ${CMAKE_CURRENT_BINARY_DIR}/gen.h)
 target_include_directories(app PRIVATE ${CMAKE_CURRENT_BINARY_DIR})
 target_link_libraries(app one two Threads::Threads)
@@ -18,7 +18,7 @@ configure_file(in.txt out.txt)
 install(TARGETS app two)
 END
 echo 'int one(void) { return 1; }' >p/one.c; echo 'int two() { return 2; }' >p/two.cc; echo '@CMAKE_PROJECT_NAME@' >p/in.txt
-echo '#include "gen.h"
+echo '#define GEN 30' >p/gen.in; echo '#include "gen.h"
 #include <thread>
 #include <cstdio>
 extern "C" int one();

@@ -24,6 +24,6 @@ clean:
 info:
 	@echo $(shell seq 3 | tr '\n' +) $(words $(OBJ)) $(MAKELEVEL)
 END
-mkdir sub; printf 'all: a b c\na b c:\n\t@sleep 0.0$$$$(( 1 + 1 )); echo $@ >$@\n' >sub/Makefile
-make -j4; ./prog; make; touch src/f3.h; make -j4 -n | grep -c .; sed -i 's/+ 3/+ 300/' src/f3.c; make -j4; ./prog; make fail; echo $?; make -k fail nosuch; echo $?; make -j4 sub; cat sub/a sub/b sub/c; make info; make -s clean; ls; make -q; echo $?; make -j4 --output-sync prog | tail -1; make -j --load-average=100 clean prog | tail -1; echo 'x: ; @kill -TERM $$$$' | make -f - x 2>&1 | sed 's,/tmp/Gm[A-Za-z0-9]*,FILE,'; echo ${PIPESTATUS[1]}; make -p -n | grep -c '^prog:'; make -C nosuch 2>&1 | tail -1
+mkdir sub; printf 'all: a b c\na b c:\n\t@sleep 0.0$$((1 + 1)); echo $@ >$@\n' >sub/Makefile
+make -j4; ./prog; make; touch src/f3.h; make -j4 -n | grep -c .; sed -i 's/+ 3/+ 300/' src/f3.c; make -j4; ./prog; make fail; echo $?; make -k fail nosuch; echo $?; make -j4 sub; cat sub/a sub/b sub/c; make info; make -s clean; ls; make -q; echo $?; make -j4 --output-sync prog | tail -1; make -s clean; make -j --load-average=100 prog | tail -1; echo 'x: ; @kill -TERM $$' | make -f - x 2>&1 | sed 's,/tmp/Gm[A-Za-z0-9]*,FILE,'; echo ${PIPESTATUS[1]}; make -p -n | grep -c '^prog:'; make -C nosuch 2>&1 | tail -1
 exit 0

@@ -53,6 +53,7 @@ int main() {
   fs::create_directories("d/e"); { std::ofstream o("d/e/f"); for (int i = 0; i < 1000; i++) o << i << "\n"; } fs::copy("d", "d2", fs::copy_options::recursive); fs::rename("d2/e/f", "d2/g"); std::map<std::string, long> names; for (auto& e : fs::recursive_directory_iterator(".")) if (e.path().string().find("/d") != std::string::npos) names[e.path().string()] = e.is_regular_file() ? (long)e.file_size() : -1; for (auto& [k, v] : names) std::cout << k << " " << v << "\n"; std::ifstream i("d2/g"); long total = 0, v; while (i >> v) total += v; std::cout << total << " " << fs::remove_all("d2") << " " << fs::exists("d2") << "\n"; std::error_code ec; (void)fs::file_size("nosuch", ec); std::cout << ec.message() << "\n";
   try { std::vector<int> x; x.at(3); } catch (const std::out_of_range&) { std::cout << "out of range\n"; }
   try { std::vector<char> huge(1ull << 46); std::cout << "?\n"; } catch (const std::bad_alloc&) { std::cout << "bad_alloc\n"; }
+  std::cout << std::flush;
   std::thread([] { throw 1; }).join();
 }
 END

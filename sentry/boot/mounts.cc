@@ -41,7 +41,7 @@ class Builder {
   ErrorOr<void> Add(const SandboxMount& m) {
     Ref<FileSystem> fs = TRY(Make(m));
     if (!fs) return {};
-    uint32_t flags = (m.read_only ? kMountReadOnly : 0) | (m.noexec ? kMountNoExec : 0);
+    uint32_t flags = (m.read_only ? uint32_t{kMountReadOnly} : 0) | (m.noexec ? uint32_t{kMountNoExec} : 0);
     // Set-id bits count where only the guest itself can have made the file.
     if (m.kind != MountKind::kTmpfs) flags |= kMountNoSuid;
     std::string source(fs->type());

@@ -240,7 +240,7 @@ ErrorOr<size_t> CopyThrough(Task& t, FileDescription& in, int64_t* from, FileDes
   size_t done = 0;
   while (done < length) {
     int64_t start = *from;
-    BufferSink sink(std::span(buffer).first(std::min(length - done, buffer.size())));
+    BufferSink sink{std::span<std::byte>(buffer).first(std::min(length - done, buffer.size()))};
     ErrorOr<size_t> got = ReadUnlocked(t, in, sink, from, {});
     if (!got.ok()) return done ? ErrorOr<size_t>(done) : got;
     if (*got == 0) break;

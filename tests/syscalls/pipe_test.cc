@@ -247,5 +247,13 @@ TEST(Pipe, ReopenedThroughProcIsTheSamePipe) {
   EXPECT_EQ(ReadAll(pipe.reader.get(), 2), "hi");
 }
 
+TEST(Pipe, ReopenedThroughProcWaitsForNobody) {
+  Pipe pipe;
+  EXPECT_TRUE(WriteAll(pipe.writer.get(), "left"));
+  pipe.writer.Reset();
+  FileDescriptor again = Open("/proc/self/fd/" + std::to_string(pipe.reader.get()), O_RDONLY);
+  EXPECT_EQ(ReadAll(again.get()), "left");
+}
+
 }  // namespace
 }  // namespace moat::test

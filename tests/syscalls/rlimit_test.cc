@@ -227,6 +227,35 @@ TEST(RlimitCpuTest, ReadsBack) {
               ExitedWith(0));
 }
 
+// How a child ends that burns CPU time under a limit of `soft` and `hard` seconds.
+int BurnUnderLimit(rlim_t soft, rlim_t hard) {
+  return RunInChild([=]() -> int {
+    const rlimit no_core = {0, 0}, limit = {soft, hard};
+    setrlimit(RLIMIT_CORE, &no_core);
+    if (setrlimit(RLIMIT_CPU, &limit) != 0) return 1;
+    alarm(60);
+    for (;;) {
+    }
+  });
+}
+
+TEST(RlimitCpuTest, SendsSigxcpuAtTheSoftLimit) { EXPECT_THAT(BurnUnderLimit(1, 30), KilledBy(SIGXCPU)); }
+
+TEST(RlimitCpuTest, KillsAtTheHardLimit) { EXPECT_THAT(BurnUnderLimit(1, 1), KilledBy(SIGKILL)); }
+
+TEST(RlimitCpuTest, HoldsForEachChildAnew) {
+  EXPECT_THAT(RunInChild([]() -> int {
+                const rlimit limit = {1, 1};
+                if (setrlimit(RLIMIT_CPU, &limit) != 0) return 1;
+                const int child = RunInChild([]() -> int {
+                  for (;;) {
+                  }
+                });
+                return WIFSIGNALED(child) ? WTERMSIG(child) : 0;
+              }),
+              ExitedWith(SIGKILL));
+}
+
 TEST(RlimitNiceTest, LetsUsersLowerTheirNiceness) {
   SKIP_IF_NOT_ROOT();
   constexpr uint64_t kSysResource = 1ull << 24;

@@ -195,6 +195,19 @@ TEST(WaitTest, NoThreadOptionSkipsChildrenOfOtherThreads) {
   });
 }
 
+TEST(WaitTest, TheChildComesBeforeTheHandlerOfItsSignal) {
+  SignalCounter chld(SIGCHLD);  // no SA_RESTART
+  for (int i = 0; i < 20; ++i) {
+    const pid_t pid = ForkAndRun([]() -> int {
+      usleep(10'000);
+      return 4;
+    });
+    int status = 0;
+    EXPECT_THAT(waitpid(pid, &status, 0), SyscallSucceedsWithValue(pid));
+    EXPECT_THAT(status, ExitedWith(4));
+  }
+}
+
 TEST(WaitidTest, FillsInTheWholeSiginfoOfAnExit) {
   const pid_t pid = ForkAndRun([]() -> int { return 33; });
   siginfo_t info;

@@ -64,7 +64,7 @@ l = [i * i for i in range(300000)]; print(sum(l), len({str(i) for i in l[:50000]
 sys.stderr.write('to stderr\n'); sys.exit(5)
 END
 /usr/bin/python3 -u t.py; echo $?
-/usr/bin/python3 -c 'import os; os.abort()' 2>/dev/null; echo $?; /usr/bin/python3 -c 'raise SystemExit("bye")'; echo $?; echo 'print(input()[::-1])' >i.py; echo abc | /usr/bin/python3 i.py; echo 'print(1/0)' | /usr/bin/python3 -; echo $?; /usr/bin/python3 -m json.tool <<<'{"b":1}'; /usr/bin/python3 -m compileall -q i.py && ls __pycache__ | wc -l; /usr/bin/python3 -c 'while True: pass' & p=$!; sleep 0.5; kill -INT $p; kill $p; wait $p 2>/dev/null; echo $?; timeout -s INT 1 /usr/bin/python3 -c '
+/usr/bin/python3 -c 'import os; os.abort()' 2>/dev/null; echo $?; /usr/bin/python3 -c 'raise SystemExit("bye")'; echo $?; echo 'print(input()[::-1])' >i.py; echo abc | /usr/bin/python3 i.py; echo 'print(1/0)' | /usr/bin/python3 -; echo $?; /usr/bin/python3 -m json.tool <<<'{"b":1}'; /usr/bin/python3 -m compileall -q i.py && ls __pycache__ | wc -l; /usr/bin/python3 -c 'while True: pass' & p=$!; sleep 0.5; kill -INT $p; kill $p; wait $p 2>/dev/null; echo $?; timeout --foreground -s INT 1 /usr/bin/python3 -c '
 import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
 try: time.sleep(10)

@@ -45,12 +45,14 @@ try: print(os.read(m, 1))
 except OSError as e: print(e)
 pid, fd = pty.fork()
 if pid == 0: os.environ['PS1'] = '> '; os.execlp('bash', 'bash', '--norc', '--noprofile', '--noediting')
+seen = b''
 def expect(what):
-    out = b''
-    while what not in out:
-        if not select.select([fd], [], [], 10)[0]: print('no', what, 'in', out); break
-        out += os.read(fd, 1000)
-    return out
+    global seen
+    while what not in seen:
+        if not select.select([fd], [], [], 10)[0]: print('no', what, 'in', seen); break
+        seen += os.read(fd, 1000)
+    before, found, seen = seen.partition(what)
+    return before + found
 expect(b'> '); os.write(fd, b'echo $((40+2))\n'); expect(b'42'); os.write(fd, b'sleep 50\n'); expect(b'sleep'); time.sleep(0.4); os.write(fd, b'\x1a'); print(b'Stopped' in expect(b'Stopped')); expect(b'> '); os.write(fd, b'jobs -l | grep -c Stopped\n'); expect(b'\r\n1'); os.write(fd, b'fg\n'); expect(b'sleep 50'); time.sleep(0.4); os.write(fd, b'\x03'); expect(b'> '); os.write(fd, b'echo rc=$?\n'); print(b'rc=130' in expect(b'rc=130')); os.write(fd, b'exit 6\n'); read_all(fd); print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 END
 sed -i '$d' t.py; /usr/bin/python3 -u t.py; echo $?; /usr/bin/python3 -u terminal.py; echo $?

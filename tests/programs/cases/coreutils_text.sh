@@ -33,5 +33,5 @@ date -u -d @0; date -u -d '2024-02-28 + 2 days' +%F; date -u -d @86400 +%s; date
 test 1 -lt 2 && echo lt; test -z '' && echo empty; [ a = b ]; echo $?; dirname /a/b/c; basename /a/b.c .c; pathchk -p 'a b'; echo $?
 comm -3 <(printf 'a\nb\n') <(printf 'b\nc\n'); shuf -i 1-5 | sort | tr '\n' ' '; echo; seq 4 | shuf -n 2 | wc -l
 cat /nosuch; head /nosuch; sort /nosuch; cut -f1 /nosuch; wc /nosuch; tail /nosuch; echo $?
-(for i in 1 2 3; do echo $i; sleep 0.1; done; ) >grow & tail -f --pid=$! -s 0.05 -n +1 grow; wait
+: >grow; (for i in 1 2 3; do echo $i; sleep 0.1; done; ) >grow & tail -f --pid=$! -s 0.05 -n +1 grow; wait
 exit 0

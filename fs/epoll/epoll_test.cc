@@ -33,7 +33,7 @@ std::vector<std::pair<uint32_t, uint64_t>> Collect(Epoll& e, size_t max = 16) {
   std::vector<abi::EpollEvent> buffer(max);
   buffer.resize(e.Collect(buffer));
   std::vector<std::pair<uint32_t, uint64_t>> out;
-  for (const abi::EpollEvent& event : buffer) out.emplace_back(event.events, event.data);
+  for (const abi::EpollEvent& event : buffer) out.emplace_back(uint32_t{event.events}, uint64_t{event.data});  // copies: the struct is packed
   return out;
 }
 using Events = std::vector<std::pair<uint32_t, uint64_t>>;

@@ -24,6 +24,6 @@ echo '#define GEN 30' >p/gen.in; echo '#include "gen.h"
 extern "C" int one();
 int two(); int main() { int x = 0; std::thread t([&] { x = one() + two() + GEN; }); t.join(); std::printf("%d\n", x); }' >p/app.cc
 clean() { sed -E 's/[0-9]+\.[0-9]+ sec//; s/ +/ /g; s/\([0-9.]+s\)//'; }
-cmake -S p -B b -G Ninja | clean | grep -v -e 'version' -e '^-- Generating'; ninja -C b -j3 | tail -1 | sed 's/.*] //'; b/app; ninja -C b; cat b/out.txt; (cd b; ctest -j2 | clean | grep -v 'Start'); touch p/one.c; ninja -C b -n | wc -l; ninja -C b | tail -1 | sed 's/.*] //'; ninja -C b -t targets | wc -l; cmake --install b --prefix inst | sort | sed 's/.*moat-case[^/]*//'; ls -R inst
+cmake -S p -B b -G Ninja | clean | grep -v -e 'version' -e '^-- Generating'; ninja -C b -j3 | tail -1 | sed 's/.*] //'; b/app; ninja -C b; cat b/out.txt; (cd b; ctest -j1 | clean | grep -v 'Start'); touch p/one.c; ninja -C b -n | wc -l; ninja -C b | tail -1 | sed 's/.*] //'; ninja -C b -t targets | wc -l; cmake --install b --prefix inst | sort | sed 's/.*moat-case[^/]*//'; ls -R inst
 cmake -S p -B m -G 'Unix Makefiles' >/dev/null; make -C m -j3 --no-print-directory 2>&1 | sed 's/^\[[ 0-9%]*\] //' | sort; m/app; echo 'syntax error' >>p/one.c; ninja -C b >/dev/null; echo $?; cmake --version | head -1; cmake -E md5sum p/two.cc; cmake -P nosuch; echo $?
 exit 0

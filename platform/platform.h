@@ -181,7 +181,6 @@ class Platform {
   virtual ~Platform() = default;
   virtual const PlatformInfo& info() const = 0;
 
-  // Second half of start-up: what must happen on the worker thread itself, before seccomp lock-down.
   // The worker loop. Runs traps through `sink` and Executor::RunReady until Stop; the calling thread is the worker.
   virtual void Run(TrapSink& sink) = 0;
   virtual void Stop() = 0;  // any thread

@@ -86,7 +86,9 @@ class AddressSpace {
   virtual ~AddressSpace() = default;
 
   // Host mmap(2) at exactly [addr, addr+length), replacing what was there. `prot` PROT_*; `flags` may hold MAP_NORESERVE,
-  // MAP_GROWSDOWN, MAP_LOCKED, MAP_POPULATE, MAP_HUGETLB is never passed. Errors as mmap(2).
+  // MAP_GROWSDOWN, MAP_LOCKED, MAP_POPULATE; MAP_HUGETLB is never passed. MAP_FIXED_NOREPLACE is the caller's word that nothing
+  // is there: the platform may then put the host's call off until the memory is used, so source.fd must stay open until the
+  // range is unmapped or replaced. Errors as mmap(2).
   virtual ErrorOr<void> Map(UserAddr addr, uint64_t length, int prot, int flags, const MapSource& source) = 0;
   virtual ErrorOr<void> Unmap(UserAddr addr, uint64_t length) = 0;
   virtual ErrorOr<void> Protect(UserAddr addr, uint64_t length, int prot) = 0;

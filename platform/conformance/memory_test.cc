@@ -72,6 +72,88 @@ TEST_P(MemoryTest, MapUnmapProtect) {
   });
 }
 
+// Mappings of fresh addresses, which a platform may put off: nobody must be able to tell.
+constexpr int kFresh = static_cast<int>(abi::kMAP_FIXED_NOREPLACE);
+
+TEST_P(MemoryTest, FreshMappingsAreThereForTheGuestAndForCopies) {
+  WithGuest([&](AddressSpace& space, GuestThread& t) {
+    ASSERT_TRUE(space.Map(kPlace, 2 * kPage, kReadWrite, kFresh, {}).ok());
+    ASSERT_TRUE(space.Map(kPlace + 4 * kPage, kPage, kRead, kFresh, {}).ok());
+    EXPECT_EQ(StoreSignal(t, kPlace + 8, 77), 0);
+    EXPECT_EQ(Peek<uint64_t>(space, kPlace + 8), 77u);
+    EXPECT_EQ(LoadSignal(t, kPlace + 2 * kPage), abi::kSIGSEGV);
+    EXPECT_EQ(StoreSignal(t, kPlace + 4 * kPage), abi::kSIGSEGV);
+    EXPECT_EQ(LoadSignal(t, kPlace + 4 * kPage), 0);
+    ASSERT_TRUE(space.Map(kPlace + 8 * kPage, 2 * kPage, kReadWrite, kFresh, {}).ok());
+    std::vector<std::byte> bytes(3 * kPage, std::byte{7});
+    EXPECT_EQ(*space.CopyOut(kPlace + 8 * kPage, bytes), 2 * kPage);
+    EXPECT_EQ(*space.CopyIn(kPlace + 8 * kPage, bytes), 2 * kPage);
+    ASSERT_TRUE(space.Map(kPlace + 10 * kPage, kPage, kReadWrite, kFresh, {}).ok());
+    EXPECT_EQ(*space.CopyIn(kPlace + 8 * kPage, bytes), 3 * kPage) << "one copy over old and new";
+    ASSERT_TRUE(space.Map(kPlace + 16 * kPage, kPage, kReadWrite, kFresh, {}).ok());
+    EXPECT_EQ(*space.Atomic(AtomicOp::kAdd, kPlace + 16 * kPage, 5, 0), 0u);
+    EXPECT_EQ(*space.Atomic(AtomicOp::kLoad, kPlace + 16 * kPage, 0, 0), 5u);
+    ASSERT_TRUE(space.Map(kPlace + 20 * kPage, kPage, kReadWrite, kFresh, {}).ok());
+    EXPECT_TRUE(space.Touch(kPlace + 20 * kPage).ok());
+  });
+}
+
+TEST_P(MemoryTest, FreshMappingsCanBeChangedBeforeTheirFirstUse) {
+  WithGuest([&](AddressSpace& space, GuestThread& t) {
+    ASSERT_TRUE(space.Map(kPlace, 8 * kPage, abi::kPROT_NONE, kFresh, {}).ok());
+    ASSERT_TRUE(space.Protect(kPlace + kPage, 2 * kPage, kReadWrite).ok());
+    ASSERT_TRUE(space.Unmap(kPlace + 2 * kPage, kPage).ok());
+    ASSERT_TRUE(space.Map(kPlace + 4 * kPage, kPage, kRead, 0, {}).ok());
+    EXPECT_EQ(LoadSignal(t, kPlace), abi::kSIGSEGV);
+    EXPECT_EQ(StoreSignal(t, kPlace + kPage), 0);
+    EXPECT_EQ(LoadSignal(t, kPlace + 2 * kPage), abi::kSIGSEGV);
+    EXPECT_EQ(LoadSignal(t, kPlace + 3 * kPage), abi::kSIGSEGV);
+    EXPECT_EQ(LoadSignal(t, kPlace + 4 * kPage), 0);
+    EXPECT_EQ(StoreSignal(t, kPlace + 4 * kPage), abi::kSIGSEGV);
+    EXPECT_EQ(space.Protect(kPlace + 2 * kPage, kPage, kRead).error(), kENOMEM);
+    ASSERT_TRUE(space.Map(kPlace + 16 * kPage, kPage, kReadWrite, kFresh, {}).ok());
+    ASSERT_TRUE(space.Unmap(kPlace + 16 * kPage, kPage).ok());
+    EXPECT_EQ(LoadSignal(t, kPlace + 16 * kPage), abi::kSIGSEGV);
+    ASSERT_TRUE(space.Map(kPlace + 20 * kPage, kPage, kReadWrite, kFresh, {}).ok());
+    ASSERT_TRUE(space.Remap(kPlace + 20 * kPage, kPage, kPlace + 24 * kPage, 2 * kPage, 0).ok());
+    EXPECT_EQ(StoreSignal(t, kPlace + 25 * kPage), 0);
+    EXPECT_EQ(LoadSignal(t, kPlace + 20 * kPage), abi::kSIGSEGV);
+    ASSERT_TRUE(space.Map(kPlace + 30 * kPage, kPage, kReadWrite, kFresh, {}).ok());
+    uint8_t resident = 1;
+    ASSERT_TRUE(space.Residency(kPlace + 30 * kPage, {&resident, 1}).ok());
+    EXPECT_EQ(resident & 1, 0);
+  });
+}
+
+TEST_P(MemoryTest, ForksInheritFreshMappings) {
+  WithGuest([&](AddressSpace& space, GuestThread& t) {
+    ASSERT_TRUE(space.Map(kPlace, kPage, kReadWrite, kFresh, {}).ok());
+    ErrorOr<AddressSpace::Forked> forked = space.Fork(t);
+    ASSERT_TRUE(forked.ok());
+    EXPECT_EQ(StoreSignal(*forked->thread, kPlace, 9), 0);
+    EXPECT_EQ(Peek<uint64_t>(*forked->space, kPlace), 9u);
+    EXPECT_EQ(Peek<uint64_t>(space, kPlace), 0u);
+    forked->thread.reset();
+    forked->space.reset();
+  });
+}
+
+TEST_P(MemoryTest, ManyFreshMappingsOfAFile) {
+  ErrorOr<UniqueFd> file = host::MemfdCreate("fresh", abi::kMFD_CLOEXEC);
+  ASSERT_TRUE(file.ok());
+  for (uint64_t page = 0; page < 200; ++page) {
+    ASSERT_TRUE(host::Pwrite(file->get(), &page, sizeof page, page * kPage).ok());
+  }
+  WithGuest([&](AddressSpace& space, GuestThread& t) {
+    for (uint64_t page = 0; page < 200; ++page) {
+      MapSource from{.fd = file->get(), .offset = page * kPage, .shared = page % 2 == 0};
+      ASSERT_TRUE(space.Map(kPlace + 2 * page * kPage, kPage, kReadWrite, kFresh, from).ok());
+    }
+    EXPECT_EQ(StoreSignal(t, kPlace + 2 * 199 * kPage + 8), 0);
+    for (uint64_t page = 0; page < 200; ++page) EXPECT_EQ(Peek<uint64_t>(space, kPlace + 2 * page * kPage), page);
+  });
+}
+
 TEST_P(MemoryTest, ThePlatformsOwnPagesAreOutOfReach) {
   WithGuest([&](AddressSpace& space, GuestThread&) {
     const UserAddr end = h().platform().info().task_size;

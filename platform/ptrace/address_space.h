@@ -3,10 +3,16 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "platform/platform.h"
 #include "platform/ptrace/host_thread.h"
+#include "platform/ptrace/pending_maps.h"
+
+namespace moat::abi {
+struct SigInfo;
+}
 
 namespace moat::ptrace {
 
@@ -38,6 +44,9 @@ class PtraceAddressSpace final : public AddressSpace {
   HostThread& leader() { return *threads_.front(); }
   bool always_single_threaded() const { return always_single_threaded_; }
   std::optional<uint64_t> ThreadCpuNs(HostThread& thread);
+  // If the stop is a fault on memory that the host does not know yet: makes the mappings known and returns true; the thread has
+  // only to go on.
+  bool MendFault(HostThread& thread, const abi::SigInfo& info);
   // The guest thread that ran on `host` was destroyed.
   void OnThreadGone(HostThread& host);
 
@@ -46,13 +55,24 @@ class PtraceAddressSpace final : public AddressSpace {
   Borrowed Borrow();
   ErrorOr<uint64_t> Command(StubEntry entry, const StubArgs& args);
   ErrorOr<uint64_t> SyscallCommand(int nr, std::initializer_list<uint64_t> args);
-  ErrorOr<void> MapFile(UserAddr addr, uint64_t length, int prot, uint32_t flags, const MapSource& source);
+  bool MayWait(const PendingMap& map) const;
+  ErrorOr<void> MapNow(const PendingMap& map);
+  ErrorOr<uint64_t> MapFile(const PendingMap& map);
+  void MakePending();
+  void MapLists(std::span<const PendingMap> maps);
+  ErrorOr<uint64_t> MapOneList(const void* list, size_t count, std::span<const int> fds);
+  // Makes what waits known if any of the range waits; whether it did.
+  bool MakePendingIn(UserAddr addr, uint64_t length);
+  template <class CopyOnce>
+  ErrorOr<size_t> Copy(UserAddr addr, size_t size, CopyOnce copy);
   bool InRange(UserAddr addr, uint64_t length) const;
   size_t Accessible(UserAddr addr, size_t length) const;
   ErrorOr<void> ReadScratch(std::span<std::byte> out);
 
   PtracePlatform& platform_;
   std::vector<std::unique_ptr<HostThread>> threads_;  // the process's first thread first: it lives as long as the process
+  PendingMaps pending_;
+  uint64_t times_mended_ = 0;  // how often pending_ was made known
   bool always_single_threaded_ = true;
   uint64_t cpu_ns_ = 0;  // the last reading, kept when the process is gone
 };

@@ -151,6 +151,7 @@ void HostThread::StartRoutine(StubEntry entry, const StubArgs& args) {
   r.r14 = args.r14;
   r.r15 = args.r15;
   r.rbx = args.rbx;
+  r.rbp = args.rbp;
   r.cs = abi::kUSER_CS;
   r.ss = abi::kUSER_DS;
   r.eflags = abi::kX86_EFLAGS_FIXED | abi::kX86_EFLAGS_IF;

@@ -17,7 +17,7 @@ class Tracer;
 // Registers of a stub routine; the others are the guest's, or 0.
 struct StubArgs {
   uint64_t rax = 0, rdi = 0, rsi = 0, rdx = 0, r10 = 0, r8 = 0, r9 = 0;
-  uint64_t r12 = 0, r13 = 0, r14 = 0, r15 = 0, rbx = 0;
+  uint64_t r12 = 0, r13 = 0, r14 = 0, r15 = 0, rbx = 0, rbp = 0;
 };
 
 enum class StepMode : uint8_t { kRun, kSingleStep };
@@ -69,6 +69,8 @@ class HostThread {
   PtraceThread* owner = nullptr;
   // Its registered rseq(2) area, 0 if none.
   uint64_t rseq_area = 0;
+  // What PtraceAddressSpace had mended when the thread's last fault was looked at.
+  uint64_t times_mended = 0;
 
  private:
   enum class State : uint8_t { kStopped, kRunning, kDead };

@@ -27,6 +27,8 @@
 namespace moat::ptrace {
 namespace {
 
+constexpr int kExitLost = 125;  // as for a sandbox that could not start
+
 constexpr uint64_t kMmapMin = 64 << 10;
 constexpr int64_t kStopNs = 5'000'000'000;
 constexpr size_t kMaxXState = 64 << 10;  // AMX included
@@ -206,9 +208,9 @@ void PtracePlatform::EndBorrow(HostThread& thread) {
   thread.Resume(thread.mode());
 }
 
-ErrorOr<void> PtracePlatform::SendFd(int fd) {
+ErrorOr<void> PtracePlatform::SendFds(std::span<const int> fds) {
   const std::byte byte{0};
-  TRY(host::SendWithFds(socket_.get(), {&byte, 1}, {&fd, 1}));
+  TRY(host::SendWithFds(socket_.get(), {&byte, 1}, fds));
   return {};
 }
 
@@ -265,7 +267,10 @@ void PtracePlatform::OnEvent(const WaitEvent& event) {
   auto it = hosts_.find(event.tid);
   if (it == hosts_.end()) {
     // Not one that we made: nothing that a guest can do leads here, so the stub has been subverted.
-    CHECK(event.tid != zygote_->tid());
+    if (event.tid == zygote_->tid()) {
+      LOG(kError, "the process from which all guests come was killed");  // by root or the OOM killer: it runs nothing
+      host::ExitGroup(kExitLost);
+    }
     if (!abi::WaitIfStopped(event.status)) return;
     LOG(kWarning, "ptrace: unknown child %d is killed", event.tid);
     (void)host::Kill(event.tid, abi::kSIGKILL);
@@ -280,7 +285,7 @@ void PtracePlatform::OnEvent(const WaitEvent& event) {
   thread.NoteStop(IsSyscallStop(event.status));
   std::optional<Trap> trap = Decode(thread, event.status);
   if (trap && thread.owner != nullptr) return Deliver(*thread.owner, *trap);
-  if (thread.owner != nullptr && thread.owner->owes_trap) thread.Resume(thread.mode());
+  if (thread.owner != nullptr && thread.owner->owes_trap) EndBorrow(thread);
 }
 
 void PtracePlatform::OnEnd(HostThread& thread, int status) {
@@ -303,6 +308,7 @@ std::optional<Trap> PtracePlatform::Decode(HostThread& thread, int status) {
 std::optional<Trap> PtracePlatform::DecodeSignal(HostThread& thread) {
   abi::SigInfo info{};
   if (!host::Ptrace(abi::kPTRACE_GETSIGINFO, thread.tid(), 0, Pointer(&info)).ok()) return std::nullopt;
+  if (thread.owner != nullptr && static_cast<PtraceAddressSpace&>(thread.owner->space()).MendFault(thread, info)) return std::nullopt;
   if (auto trap = DecodeVsyscall(info, thread.Regs())) {
     thread.SetResult(static_cast<uint64_t>(ToSyscallReturn(kENOSYS)));
     return trap;

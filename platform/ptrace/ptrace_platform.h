@@ -53,8 +53,8 @@ class PtracePlatform final : public Platform {
   Stopped StopForCommand(HostThread& thread);
   void EndBorrow(HostThread& thread);
 
-  // Puts a descriptor where the next kMapFd routine takes it.
-  ErrorOr<void> SendFd(int fd);
+  // Puts descriptors where the next kMapFd or kMapList routine takes them.
+  ErrorOr<void> SendFds(std::span<const int> fds);
   // Takes back what no stub has received.
   void DrainFds();
 

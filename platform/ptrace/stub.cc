@@ -5,6 +5,7 @@
 extern "C" {
 extern const uint8_t moat_ptrace_stub_begin[], moat_ptrace_stub_end[];
 extern const uint8_t moat_ptrace_stub_start[], moat_ptrace_stub_syscall[], moat_ptrace_stub_map_fd[];
+extern const uint8_t moat_ptrace_stub_map_list[];
 extern const uint8_t moat_ptrace_stub_set_stack_limit[], moat_ptrace_stub_touch[];
 extern const uint8_t moat_ptrace_stub_compare_exchange[], moat_ptrace_stub_exchange[], moat_ptrace_stub_add[];
 extern const uint8_t moat_ptrace_stub_or[], moat_ptrace_stub_and[], moat_ptrace_stub_xor[];
@@ -20,6 +21,7 @@ const uint8_t* Routine(StubEntry entry) {
     case StubEntry::kStart: return moat_ptrace_stub_start;
     case StubEntry::kSyscall: return moat_ptrace_stub_syscall;
     case StubEntry::kMapFd: return moat_ptrace_stub_map_fd;
+    case StubEntry::kMapList: return moat_ptrace_stub_map_list;
     case StubEntry::kSetStackLimit: return moat_ptrace_stub_set_stack_limit;
     case StubEntry::kTouch: return moat_ptrace_stub_touch;
     case StubEntry::kCompareExchange: return moat_ptrace_stub_compare_exchange;

@@ -12,8 +12,12 @@ namespace moat::ptrace {
 
 // The routines of stub_x86_64.S.
 enum class StubEntry : uint8_t {
-  kStart, kSyscall, kMapFd, kSetStackLimit, kTouch, kCompareExchange, kExchange, kAdd, kOr, kAnd, kXor,
+  kStart, kSyscall, kMapFd, kMapList, kSetStackLimit, kTouch, kCompareExchange, kExchange, kAdd, kOr, kAnd, kXor,
 };
+
+// What a stub takes at most in one kMapList: it has descriptors 1 to kMaxMapFds for them.
+inline constexpr size_t kMaxMapList = 32, kMaxMapFds = 7;
+inline constexpr uint64_t kMapListOffset = 1024;  // on the scratch page
 
 // True if a fault inside the routine is the guest's memory's, not ours.
 constexpr bool MayFault(StubEntry entry) { return entry >= StubEntry::kTouch; }

@@ -10,12 +10,14 @@
 #include "base/util/check.h"
 #include "base/util/no_destructor.h"
 #include "platform/ptrace/clone_flags.h"
+#include "platform/ptrace/stub.h"
 
 namespace moat::ptrace {
 namespace {
 
 constexpr uint32_t kAll = ~0u;
 constexpr uint32_t kRlimitStack = 3;
+static_assert((kMaxMapFds & (kMaxMapFds + 1)) == 0, "its complement is a mask");
 constexpr uint32_t kThreadCpuClock = 3;
 
 std::vector<StubRule> MakeRules() {
@@ -23,8 +25,8 @@ std::vector<StubRule> MakeRules() {
   return {
       {kNr_mmap, "mmap", {{3, kMAP_FIXED, kMAP_FIXED}, {4, kAll, kAll, true}},
        "anonymous memory, at the address that the sentry chose"},
-      {kNr_mmap, "mmap", {{3, kMAP_FIXED, kMAP_FIXED}, {4, kAll, 1, true}},
-       "the file whose descriptor just came over the socket"},
+      {kNr_mmap, "mmap", {{3, kMAP_FIXED, kMAP_FIXED}, {4, ~uint32_t{kMaxMapFds}, 0, true}},
+       "a file whose descriptor just came over the socket"},
       {kNr_munmap, "munmap", {}, "the guest's own memory"},
       {kNr_mprotect, "mprotect", {}, "the guest's own memory"},
       {kNr_mremap, "mremap", {}, "the guest's own memory"},
@@ -36,7 +38,7 @@ std::vector<StubRule> MakeRules() {
       {kNr_clone, "clone", {{0, kAll, static_cast<uint32_t>(kForkFlags)}}, "fork: a child of the sentry, traced from its start"},
       {kNr_clone, "clone", {{0, kAll, static_cast<uint32_t>(kThreadFlags)}}, "a further thread of this address space"},
       {kNr_recvmsg, "recvmsg", {{0, kAll, 0, true}}, "the one socket, for descriptors to map"},
-      {kNr_close, "close", {{0, kAll, 1, true}}, "the descriptor that was mapped"},
+      {kNr_close_range, "close_range", {{0, kAll, 1, true}, {1, kAll, kAll, true}}, "the descriptors that were mapped"},
       {kNr_prlimit64, "prlimit64", {{0, kAll, 0, true}, {1, kAll, kRlimitStack, true}},
        "its own stack limit, which the host applies to MAP_GROWSDOWN"},
       {kNr_clock_gettime, "clock_gettime", {{0, kAll, kThreadCpuClock, true}}, "its own CPU time"},

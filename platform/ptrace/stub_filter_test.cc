@@ -7,6 +7,7 @@
 #include "abi/mman.h"
 #include "abi/syscall_nr.h"
 #include "platform/ptrace/clone_flags.h"
+#include "platform/ptrace/stub.h"
 
 namespace moat::ptrace {
 namespace {
@@ -65,8 +66,8 @@ TEST(StubFilter, ComparesArguments) {
   EXPECT_TRUE(Allowed(abi::kNr_mmap, {4096, 4096, 3, anonymous | abi::kMAP_FIXED, ~uint64_t{0}, 0}));
   EXPECT_TRUE(Allowed(abi::kNr_mmap, {4096, 4096, 3, abi::kMAP_SHARED | abi::kMAP_FIXED, 1, 0}));
   EXPECT_FALSE(Allowed(abi::kNr_mmap, {4096, 4096, 3, anonymous, ~uint64_t{0}, 0})) << "not where the sentry said";
-  EXPECT_FALSE(Allowed(abi::kNr_mmap, {4096, 4096, 3, abi::kMAP_SHARED | abi::kMAP_FIXED, 0, 0}));
-  EXPECT_FALSE(Allowed(abi::kNr_mmap, {4096, 4096, 3, abi::kMAP_SHARED | abi::kMAP_FIXED, 2, 0}));
+  EXPECT_TRUE(Allowed(abi::kNr_mmap, {4096, 4096, 3, abi::kMAP_SHARED | abi::kMAP_FIXED, kMaxMapFds, 0}));
+  EXPECT_FALSE(Allowed(abi::kNr_mmap, {4096, 4096, 3, abi::kMAP_SHARED | abi::kMAP_FIXED, kMaxMapFds + 1, 0}));
   EXPECT_TRUE(Allowed(abi::kNr_clone, {kForkFlags}));
   EXPECT_TRUE(Allowed(abi::kNr_clone, {kThreadFlags}));
   EXPECT_FALSE(Allowed(abi::kNr_clone, {kForkFlags | abi::kCLONE_NEWUSER}));
@@ -75,8 +76,8 @@ TEST(StubFilter, ComparesArguments) {
   EXPECT_FALSE(Allowed(abi::kNr_clone, {abi::kSIGCHLD}));
   EXPECT_TRUE(Allowed(abi::kNr_recvmsg, {0, 4096, 0x40}));
   EXPECT_FALSE(Allowed(abi::kNr_recvmsg, {1}));
-  EXPECT_TRUE(Allowed(abi::kNr_close, {1}));
-  EXPECT_FALSE(Allowed(abi::kNr_close, {0}));
+  EXPECT_TRUE(Allowed(abi::kNr_close_range, {1, ~uint32_t{0}}));
+  EXPECT_FALSE(Allowed(abi::kNr_close_range, {0, ~uint32_t{0}}));
   EXPECT_TRUE(Allowed(abi::kNr_prlimit64, {0, 3}));
   EXPECT_FALSE(Allowed(abi::kNr_prlimit64, {1, 3}));
   EXPECT_FALSE(Allowed(abi::kNr_prlimit64, {0, 7}));
@@ -86,7 +87,7 @@ TEST(StubFilter, ComparesArguments) {
 TEST(StubFilter, RulesAreTheReviewedOnes) {
   EXPECT_EQ(DumpStubRules(),
             "mmap arg3&0x10==0x10 arg4==0xffffffff: anonymous memory, at the address that the sentry chose\n"
-            "mmap arg3&0x10==0x10 arg4==0x1: the file whose descriptor just came over the socket\n"
+            "mmap arg3&0x10==0x10 arg4&0xfffffff8==0x0: a file whose descriptor just came over the socket\n"
             "munmap: the guest's own memory\n"
             "mprotect: the guest's own memory\n"
             "mremap: the guest's own memory\n"
@@ -98,7 +99,7 @@ TEST(StubFilter, RulesAreTheReviewedOnes) {
             "clone arg0==0x8011: fork: a child of the sentry, traced from its start\n"
             "clone arg0==0x50f00: a further thread of this address space\n"
             "recvmsg arg0==0x0: the one socket, for descriptors to map\n"
-            "close arg0==0x1: the descriptor that was mapped\n"
+            "close_range arg0==0x1 arg1==0xffffffff: the descriptors that were mapped\n"
             "prlimit64 arg0==0x0 arg1==0x3: its own stack limit, which the host applies to MAP_GROWSDOWN\n"
             "clock_gettime arg0==0x3: its own CPU time\n"
             "rseq: the host preempts guest threads, so the registration must be the host's\n"

@@ -3,9 +3,9 @@
 // routine uses a stack or more registers than it names, and nothing here trusts the scratch page, which guests can write.
 #define SCRATCH (moat_ptrace_stub_begin + 4096)
 #define NR_mmap 9
-#define NR_close 3
 #define NR_recvmsg 47
 #define NR_prlimit64 302
+#define NR_close_range 436
 #define RLIMIT_STACK 3
 #define MSG_DONTWAIT 0x40
 
@@ -26,28 +26,40 @@ ENTRY(syscall)
   syscall
   int3
 
-// Maps the descriptor that lies in the socket (fd 0): r12 address, r13 length, r14 prot, r15 flags, rbx offset.
-// rax: mmap's result, or recvmsg's when nothing came. The descriptor becomes fd 1, as 0 is the only other one.
-ENTRY(map_fd)
-  leaq SCRATCH(%rip), %rsi
-  xorl %eax, %eax
-  movq %rax, 0(%rsi)            // msg_name
-  movq %rax, 8(%rsi)            // msg_namelen
-  leaq 64(%rsi), %rdx
-  movq %rdx, 16(%rsi)           // msg_iov
-  movq $1, 24(%rsi)             // msg_iovlen
-  leaq 96(%rsi), %rdx
-  movq %rdx, 32(%rsi)           // msg_control
-  movq $24, 40(%rsi)            // msg_controllen: one descriptor
-  movq %rax, 48(%rsi)           // msg_flags
-  leaq 128(%rsi), %rdx
-  movq %rdx, 64(%rsi)           // iov_base
-  movq $1, 72(%rsi)             // iov_len
-  xorl %edi, %edi
-  movl $MSG_DONTWAIT, %edx
-  movl $NR_recvmsg, %eax
-  syscall
+// Receives one message with descriptors from the socket, fd 0; they become fd 1 and on, as 0 is the only other one. Then the
+// flags say equal, or rax is recvmsg's result. `controllen` is rbp's. Clobbers rdi, rsi, rdx.
+#define RECEIVE_FDS                                      \
+  leaq SCRATCH(%rip), %rsi;                              \
+  xorl %eax, %eax;                                       \
+  movq %rax, 0(%rsi);            /* msg_name */          \
+  movq %rax, 8(%rsi);            /* msg_namelen */       \
+  leaq 64(%rsi), %rdx;                                   \
+  movq %rdx, 16(%rsi);           /* msg_iov */           \
+  movq $1, 24(%rsi);             /* msg_iovlen */        \
+  leaq 96(%rsi), %rdx;                                   \
+  movq %rdx, 32(%rsi);           /* msg_control */       \
+  movq %rbp, 40(%rsi);           /* msg_controllen */    \
+  movq %rax, 48(%rsi);           /* msg_flags */         \
+  leaq 88(%rsi), %rdx;                                   \
+  movq %rdx, 64(%rsi);           /* iov_base */          \
+  movq $1, 72(%rsi);             /* iov_len */           \
+  xorl %edi, %edi;                                       \
+  movl $MSG_DONTWAIT, %edx;                              \
+  movl $NR_recvmsg, %eax;                                \
+  syscall;                                               \
   cmpq $1, %rax
+// Closes all descriptors but the socket.
+#define CLOSE_FDS                                        \
+  movl $1, %edi;                                         \
+  movl $-1, %esi;                                        \
+  xorl %edx, %edx;                                       \
+  movl $NR_close_range, %eax;                            \
+  syscall
+
+// Maps the descriptor that lies in the socket: r12 address, r13 length, r14 prot, r15 flags, rbx offset; rbp: the length of a
+// control message with one descriptor. rax: mmap's result, or recvmsg's when nothing came.
+ENTRY(map_fd)
+  RECEIVE_FDS
   jne 1f
   movq %r12, %rdi
   movq %r13, %rsi
@@ -58,11 +70,43 @@ ENTRY(map_fd)
   movl $NR_mmap, %eax
   syscall
   movq %rax, %rbp
-  movl $1, %edi
-  movl $NR_close, %eax
-  syscall
+  CLOSE_FDS
   movq %rbp, %rax
 1:
+  int3
+
+// A list of mappings: r12 its address, on the scratch page, r13 its length, not 0; each entry mmap's six arguments. rbp: the
+// length of a control message with all descriptors that the list names, 0 if none. rax: how many failed. Only for stubs without
+// a second thread: that could change the list.
+ENTRY(map_list)
+  xorl %r14d, %r14d
+  testq %rbp, %rbp
+  jz 1f
+  RECEIVE_FDS
+  je 1f
+  movq %r13, %rax
+  int3
+1:
+  movq 0(%r12), %rdi
+  movq 8(%r12), %rsi
+  movq 16(%r12), %rdx
+  movq 24(%r12), %r10
+  movq 32(%r12), %r8
+  movq 40(%r12), %r9
+  movl $NR_mmap, %eax
+  syscall
+  cmpq 0(%r12), %rax
+  je 2f
+  incl %r14d
+2:
+  addq $48, %r12
+  decq %r13
+  jnz 1b
+  testq %rbp, %rbp
+  jz 3f
+  CLOSE_FDS
+3:
+  movl %r14d, %eax
   int3
 
 // r12, r13: soft and hard RLIMIT_STACK.

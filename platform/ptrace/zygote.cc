@@ -25,7 +25,7 @@ namespace {
 constexpr uint64_t kPlacementRange = uint64_t{1} << 30;  // stubs lie in the top GiB: clear of sanitizer shadows and arenas
 constexpr int kPlacementTries = 100;
 constexpr int kRlimitNofile = 7;
-constexpr uint64_t kStubFds = 4;   // the socket and one descriptor in transit
+constexpr uint64_t kStubFds = 1 + kMaxMapFds;  // the socket and descriptors in transit
 
 // What the child reports when it is ready or has failed.
 struct Report {

@@ -207,6 +207,10 @@ ErrorOr<UserAddr> MemoryManager::Mmap(const MmapArgs& args, const MemoryLimits& 
   bool populate = (flags & (abi::kMAP_POPULATE | abi::kMAP_NONBLOCK)) == abi::kMAP_POPULATE;
   if (populate || (v.locked && !on_fault)) host_flags |= abi::kMAP_POPULATE;
   MapSource from{.fd = plan.backing.fd, .offset = plan.backing.offset, .shared = v.shared};
+  {
+    MutexLock book(mu_);
+    if (!book_.Overlaps(v.start, v.end)) host_flags |= abi::kMAP_FIXED_NOREPLACE;
+  }
   TRY(space_->Map(addr, plan.length, v.prot, host_flags, from));
   MutexLock book(mu_);
   dropped = book_.Remove(v.start, v.end);
@@ -258,7 +262,8 @@ ErrorOr<UserAddr> MemoryManager::GrowBrk(UserAddr from, UserAddr to, const Memor
     populate = heap.locked && !(lock_future_ & static_cast<int>(abi::kMCL_ONFAULT));
     if (heap.locked && !limits.can_lock_any && book_.locked_bytes() + (to - from) > limits.memlock) return kEAGAIN;
   }
-  TRY(space_->Map(from, to - from, heap.prot, populate ? static_cast<int>(abi::kMAP_POPULATE) : 0, MapSource{}));
+  int host_flags = static_cast<int>(abi::kMAP_FIXED_NOREPLACE | (populate ? abi::kMAP_POPULATE : 0));
+  TRY(space_->Map(from, to - from, heap.prot, host_flags, MapSource{}));
   MutexLock book(mu_);
   book_.Insert(std::move(heap));
   return to;

@@ -5,6 +5,7 @@
 
 #include "abi/auxv.h"
 #include "abi/rlimit.h"
+#include "base/util/cpu_list.h"
 #include "fs/proc/format.h"
 #include "fs/vfs/fd_table.h"
 #include "fs/vfs/mount_namespace.h"
@@ -185,20 +186,6 @@ ErrorOr<Smap> Measure(ProcSource& source, TaskKey key, const MappingInfo& m) {
 }
 
 }  // namespace
-
-std::string CpuList(uint64_t mask) {
-  std::string out;
-  for (int i = 0; i < 64; ++i) {
-    if (!((mask >> i) & 1)) continue;
-    int last = i;
-    while (last + 1 < 64 && ((mask >> (last + 1)) & 1)) ++last;
-    if (!out.empty()) out += ',';
-    out += std::to_string(i);
-    if (last > i) out += '-' + std::to_string(last);
-    i = last;
-  }
-  return out;
-}
 
 ErrorOr<std::string> Stat(ProcSource& source, TaskKey key, bool group) {
   TaskInfo t = TRY(source.Info(key));

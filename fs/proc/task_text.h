@@ -30,7 +30,4 @@ ErrorOr<std::string> Personality(ProcSource&, TaskKey, bool group);
 ErrorOr<std::string> TimerSlack(ProcSource&, TaskKey, bool group);
 ErrorOr<std::string> Schedstat(ProcSource&, TaskKey, bool group);
 
-// The ids of a cpu mask as Linux lists them: "0-3,5".
-std::string CpuList(uint64_t mask);
-
 }  // namespace moat::proc

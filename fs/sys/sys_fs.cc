@@ -3,6 +3,7 @@
 #include <string>
 
 #include "abi/stat.h"
+#include "base/util/cpu_list.h"
 #include "fs/memtree/node.h"
 
 namespace moat {
@@ -12,19 +13,7 @@ namespace {
 constexpr uint64_t kFileSize = 4096;  // every attribute of sysfs says so
 
 // "0-3,5".
-std::string List(uint64_t mask) {
-  std::string out;
-  for (int i = 0; i < 64; ++i) {
-    if (!((mask >> i) & 1)) continue;
-    int last = i;
-    while (last + 1 < 64 && ((mask >> (last + 1)) & 1)) ++last;
-    if (!out.empty()) out += ',';
-    out += std::to_string(i);
-    if (last > i) out += '-' + std::to_string(last);
-    i = last;
-  }
-  return out + "\n";
-}
+std::string List(uint64_t mask) { return CpuList(mask) + "\n"; }
 
 // "f", "3,ffffffff".
 std::string Mask(uint64_t mask) {

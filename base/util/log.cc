@@ -6,7 +6,12 @@
 #include "base/host/file.h"
 #include "base/host/process.h"
 #include "base/util/check.h"
+#include "base/util/sanitizers.h"
 #include "base/util/unique_fd.h"
+
+#if defined(MOAT_ASAN) || defined(MOAT_TSAN)
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 namespace moat {
 
@@ -22,6 +27,9 @@ void SetLog(int fd, const char* program, LogLevel level) {
   g_log_fd = fd;
   g_program = program;
   g_log_level = level;
+#if defined(MOAT_ASAN) || defined(MOAT_TSAN)
+  __sanitizer_set_report_fd(reinterpret_cast<void*>(static_cast<intptr_t>(fd)));
+#endif
 }
 
 void LogLine(LogLevel level, const char* format, ...) {
@@ -39,6 +47,12 @@ void LogLine(LogLevel level, const char* format, ...) {
 
 void CheckFailed(const char* file, int line, const char* what) {
   LogLine(LogLevel::kError, "internal error: %s:%d: check failed: %s", file, line, what);
+#if defined(MOAT_ASAN) || defined(MOAT_TSAN)
+  __sanitizer_print_stack_trace();
+#endif
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+  __builtin_trap();  // so that libFuzzer keeps the input
+#endif
   host::ExitGroup(134);
 }
 

@@ -3,6 +3,7 @@
 #include "abi/fcntl.h"
 #include "abi/mman.h"
 #include "abi/stat.h"
+#include "base/seccomp/sanitizer_rows.h"
 
 namespace moat::gofer {
 
@@ -92,6 +93,7 @@ seccomp::Filter MakeFilter(const FilterParams& params) {
   AddServing(row, params);
   if (params.writable) AddChanges(row, params);
   AddRunning(row, params);
+  seccomp::AddSanitizerRows(filter);
   return filter;
 }
 

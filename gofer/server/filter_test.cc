@@ -7,17 +7,19 @@
 #include "base/seccomp/bpf_dump.h"
 #include "base/seccomp/compile.h"
 #include "base/seccomp/verify.h"
+#include "base/util/sanitizers.h"
 
 namespace moat::gofer {
 namespace {
 
 // The reviewed lists. After a change on purpose: copy what the failing test prints.
-constexpr const char* kGolden =
+[[maybe_unused]] constexpr const char* kGolden =
 #include "gofer/server/filter_golden.inc"
     ;
 
 const FilterParams kReadOnly{3, 2, 5, false}, kWritable{3, 2, 5, true};
 
+#if !defined(MOAT_ASAN) && !defined(MOAT_TSAN)  // those add calls of their own
 size_t CountCalls(const seccomp::Filter& filter) {
   std::set<abi::Nr> calls;
   for (const auto& rule : filter.rules) calls.insert(rule.nr);
@@ -34,6 +36,7 @@ TEST(GoferFilter, IsShort) {
   EXPECT_LE(CountCalls(MakeFilter(kReadOnly)), 28u);
   EXPECT_LE(CountCalls(MakeFilter(kWritable)), 40u);
 }
+#endif
 
 TEST(GoferFilter, ProgramMeansWhatTheRowsSay) {
   for (const auto& params : {kReadOnly, kWritable}) {

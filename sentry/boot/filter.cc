@@ -1,7 +1,7 @@
 #include "sentry/boot/filter.h"
 
 #include "abi/mman.h"
-#include "base/util/sanitizers.h"
+#include "base/seccomp/sanitizer_rows.h"
 
 namespace moat {
 
@@ -68,14 +68,7 @@ Filter SentryFilter() {
   allow(abi::kNr_rt_sigreturn, "platform/ptrace/wait_window", "returns from the kick's handler", "nothing");
   allow(abi::kNr_restart_syscall, "kernel", "restarts waits after a stop", "nothing");
   allow(abi::kNr_sysinfo, "sysinfo(2), /proc/meminfo", "the host's memory size", "load and memory of the host");
-#if defined(MOAT_ASAN) || defined(MOAT_TSAN)
-  // The sanitizers' own; such builds are for tests only.
-  for (abi::Nr nr : {abi::kNr_prctl, abi::kNr_sigaltstack, abi::kNr_rt_sigaction, abi::kNr_getpid, abi::kNr_gettid,
-                     abi::kNr_openat, abi::kNr_readlink, abi::kNr_newfstatat, abi::kNr_getrlimit, abi::kNr_prlimit64,
-                     abi::kNr_sched_getaffinity, abi::kNr_set_robust_list, abi::kNr_writev, abi::kNr_tkill}) {
-    allow(nr, "sanitizer", "reports", "not in a release");
-  }
-#endif
+  seccomp::AddSanitizerRows(f);
   allow(abi::kNr_exit_group, "base/host/process", "the end", "its own end");
   return f;
 }

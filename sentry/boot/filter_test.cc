@@ -13,7 +13,7 @@
 namespace moat {
 namespace {
 
-constexpr char kGolden[] =
+[[maybe_unused]] constexpr char kGolden[] =
 #include "sentry/boot/filter_golden.inc"
     ;
 

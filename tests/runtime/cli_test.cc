@@ -38,7 +38,7 @@ TEST(CliTest, HelpNamesEveryFlagOnStandardOutput) {
 TEST(CliTest, VersionIsPrinted) {
   MoatProcess moat(Moat(), {"--version"});
   EXPECT_EQ(moat.Wait(), 0);
-  EXPECT_THAT(moat.out(), testing::MatchesRegex("moat [0-9]+\\.[0-9]+\\.[0-9]+\n"));
+  EXPECT_THAT(moat.out(), testing::MatchesRegex("moat [0-9]+\\.[0-9]+\\.[0-9]+( \\(unsafe: built for sanitizers\\))?\n"));
 }
 
 TEST(CliTest, UnknownFlagsAndSubcommandsAreRefused) {

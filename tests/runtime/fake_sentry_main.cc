@@ -92,6 +92,7 @@ void Dump(const SandboxConfig& config, char** envp) {
 }
 
 [[noreturn]] void Act(const SandboxConfig& config, char** envp) {
+  signal(SIGSEGV, SIG_DFL);  // a sanitizer may have taken it: dying is among our duties
   const std::string& what = config.argv[0];
   const auto number = [&](size_t i) { return config.argv.size() > i ? atoi(config.argv[i].c_str()) : 0; };
   if (what == "execfail") {

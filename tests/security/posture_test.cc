@@ -85,7 +85,18 @@ void ExpectLockedDown(pid_t pid, const std::string& ids, const std::string& capa
               testing::Contains(MatchesRegex("Max core file size +1 +1 +bytes +")));
 }
 
+// Sanitizers need dynamic programs, which keep the host's root to find their libraries.
+bool RootIsKept() {
+#ifdef MOAT_UNSAFE_KEEP_ROOT
+  puts("not checked: the root and the mounts, which builds with sanitizers do not change");
+  return true;
+#else
+  return false;
+#endif
+}
+
 void ExpectEmptyRoot(pid_t pid) {
+  if (RootIsKept()) return;
   std::error_code error;
   std::vector<std::string> names;
   for (const auto& entry : std::filesystem::directory_iterator(Proc(pid, "root/"), error)) {
@@ -137,9 +148,11 @@ TEST_P(PostureTest, SentryHasGivenUpEverything) {
   ExpectLockedDown(sentry_, SandboxIds(), kNoCapabilities);
   EXPECT_EQ(StatusField(sentry_, "Groups"), "");
   ExpectEmptyRoot(sentry_);
-  const std::vector<std::string> mounts = Lines(Slurp(Proc(sentry_, "mountinfo")));
-  ASSERT_THAT(mounts, SizeIs(1));
-  EXPECT_THAT(mounts[0], HasSubstr(" / / ro,nosuid,nodev,noexec"));
+  if (!RootIsKept()) {
+    const std::vector<std::string> mounts = Lines(Slurp(Proc(sentry_, "mountinfo")));
+    ASSERT_THAT(mounts, SizeIs(1));
+    EXPECT_THAT(mounts[0], HasSubstr(" / / ro,nosuid,nodev,noexec"));
+  }
   EXPECT_EQ(Slurp(Proc(sentry_, "environ")), "");
   EXPECT_THAT(StatusField(sentry_, "NSpid"), MatchesRegex("[0-9\t]+\t1"));
   EXPECT_EQ(StatusField(sentry_, "NSsid").substr(StatusField(sentry_, "NSsid").rfind('\t') + 1), "1");

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/util/check.h"
+
 namespace moat {
 
 namespace {
@@ -14,6 +16,7 @@ int LowestSignal(abi::SigSet set) { return __builtin_ctzll(set) + 1; }
 }  // namespace
 
 bool PendingSignals::Add(const abi::SigInfo& info) {
+  CHECK(info.si_signo >= 1 && info.si_signo <= abi::kNSIG);  // it becomes an index
   abi::SigSet bit = abi::SigMask(info.si_signo);
   if (info.si_signo < abi::kSIGRTMIN && (set_ & bit)) return false;
   set_ |= bit;

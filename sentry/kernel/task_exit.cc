@@ -166,7 +166,7 @@ void Kernel::NotifyExit(ThreadGroup& group) {
   group.exit_event.Wake(abi::kPOLLIN);
   ThreadGroup* parent = group.parent;
   bool autoreap = parent == nullptr;
-  bool send = parent && group.exit_signal != 0;
+  bool send = parent && group.exit_signal >= 1 && group.exit_signal <= abi::kNSIG;  // clone(2) takes any number below 256
   if (parent && group.exit_signal == abi::kSIGCHLD) {
     MutexLock lock(parent->signal_lock);
     abi::Sigaction& action = parent->actions->of(abi::kSIGCHLD);

@@ -262,6 +262,17 @@ int RecordIds(void* arg) {
 constexpr int kThreadFlags =
     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
 
+TEST(CloneTest, ExitSignalThatIsNoneIsNotSent) {
+  for (unsigned long signo : {65, 72, 255}) {
+    long pid = RawClone(signo);
+    if (pid == 0) ExitNow(3);
+    ASSERT_THAT(pid, SyscallSucceeds());
+    int status = 0;
+    EXPECT_THAT(waitpid(static_cast<pid_t>(pid), &status, __WCLONE), SyscallSucceedsWithValue(pid));
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 3);
+  }
+}
+
 TEST(CloneTest, ThreadSharesPidAndItsExitClearsAndWakesTheTidWord) {
   CloneStack stack;
   ThreadFacts facts;

@@ -51,7 +51,8 @@ ErrorOr<void> SysSchedSetaffinity(Task& t, int pid, uint32_t size, UserAddr mask
   mask &= OnlineCpus(t);
   if (!mask) return kEINVAL;
   target->cpu_mask = mask;
-  target->thread().SetAffinity(mask);
+  // Its host thread goes together with its memory.
+  if (target->mm_ref()) target->thread().SetAffinity(mask);
   return {};
 }
 
@@ -208,13 +209,19 @@ ErrorOr<uint64_t> SysIoprioGet(Task& t, int which, int who) {
 ErrorOr<void> SetLimit(Task& t, Task& target, int resource, const abi::Rlimit64& wanted) {
   if (wanted.rlim_cur > wanted.rlim_max) return kEINVAL;
   ThreadGroup& group = target.group();
-  abi::Rlimit64& limit = group.rlimits[static_cast<size_t>(resource)];
-  if (wanted.rlim_max > limit.rlim_max && !t.creds().Has(abi::kCAP_SYS_RESOURCE)) return kEPERM;
   constexpr uint64_t kMaxOpenFiles = 1 << 20;  // fs.nr_open
   if (resource == abi::kRLIMIT_NOFILE && wanted.rlim_max > kMaxOpenFiles) return kEPERM;
-  limit = wanted;
+  {
+    MutexLock lock(group.signal_lock);
+    abi::Rlimit64& limit = group.rlimits[static_cast<size_t>(resource)];
+    if (wanted.rlim_max > limit.rlim_max && !t.creds().Has(abi::kCAP_SYS_RESOURCE)) return kEPERM;
+    limit = wanted;
+  }
   if (resource == abi::kRLIMIT_CPU) ProcessTimers::Of(group).OnCpuLimit();
-  if (resource == abi::kRLIMIT_STACK && target.mm_ref()) (void)target.mm().space().SetStackLimit(wanted.rlim_cur);
+  if (resource == abi::kRLIMIT_STACK) {
+    // Held: the target may be about to exit or to execute something else.
+    if (Ref<MemoryManager> mm = target.mm_ref()) (void)mm->space().SetStackLimit(wanted.rlim_cur);
+  }
   return {};
 }
 

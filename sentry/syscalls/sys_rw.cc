@@ -127,7 +127,7 @@ ErrorOr<void> SysFdatasync(Task& t, int fd) { return SyncFd(t, fd, true); }
 
 ErrorOr<void> SysSyncFileRange(Task& t, int fd, int64_t offset, int64_t length, uint32_t flags) {
   constexpr uint32_t kKnown = 7;  // SYNC_FILE_RANGE_*
-  if (flags & ~kKnown || offset < 0 || length < 0 || offset + length < 0) return kEINVAL;
+  if (flags & ~kKnown || offset < 0 || length < 0 || length > INT64_MAX - offset) return kEINVAL;
   Ref<FileDescription> file = TRY(t.fds().Get(fd));
   if (!file->seekable()) return kESPIPE;
   return flags ? file->Sync(true) : ErrorOr<void>();

@@ -126,7 +126,7 @@ ErrorOr<uint64_t> SysClockNanosleep(Task& t, int clock, int flags, UserAddr requ
   if (clock == abi::kCLOCK_THREAD_CPUTIME_ID) return kEOPNOTSUPP;
   if (clock < 0 || clock == abi::kCLOCK_PROCESS_CPUTIME_ID) {
     int64_t now = TRY(ToNs(TRY(ReadClock(t, clock))));
-    return SleepOnCpuClock(t, clock, absolute ? ns : now + ns);
+    return SleepOnCpuClock(t, clock, absolute ? ns : now + std::min(ns, kForever - now));
   }
   bool coarse_or_raw = clock == abi::kCLOCK_MONOTONIC_RAW || clock == abi::kCLOCK_REALTIME_COARSE ||
                        clock == abi::kCLOCK_MONOTONIC_COARSE;

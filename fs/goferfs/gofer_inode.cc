@@ -154,8 +154,12 @@ ErrorOr<gofer::Handle> GoferInode::EnsureHandle() {
       MutexLock lock(mu_);
       if (handle_ != 0) return handle_;
     }
-    // The gofer holds its limit for us, perhaps with what we are done with.
+    // The gofer holds its limit for us, perhaps with what we are done with. Its threads take requests in any order: only a
+    // reply tells that those before it were heard of.
     gofer_fs().client().FlushCloses(true);
+    gofer::Writer w;
+    w.Put(gofer::CloseRequest{0, 0});
+    TRY(gofer_fs().client().Call(gofer::Op::kClose, w));
   }
   return kENFILE;
 }

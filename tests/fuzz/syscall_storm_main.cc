@@ -210,6 +210,7 @@ void ArmAlarm() {
     if (nr == SYS_rt_sigreturn) continue;
     uint64_t a[6];
     for (uint64_t& argument : a) argument = Argument(random);
+    if (nr == SYS_ioctl && !random.OneIn(4)) a[1] = (random.OneIn(2) ? 0x5400 : 0x8900) + random.Below(0x70);
     if (nr == SYS_fallocate) a[3] &= 0xffffff;  // the memory of files in memory is the host's: leave it some
     long result = syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
     bool forks = nr == SYS_fork || nr == SYS_vfork || nr == SYS_clone || nr == SYS_clone3;

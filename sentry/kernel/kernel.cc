@@ -14,6 +14,7 @@
 #include "sentry/kernel/ipc/ipc_namespace.h"
 #include "sentry/kernel/limits.h"
 #include "sentry/kernel/proc_source.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/timers.h"
 #include "sentry/kernel/tty.h"
 #include "sentry/loader/loader.h"
@@ -107,10 +108,16 @@ void Kernel::AddTask(Ref<Task> task) {
   int tid = task->tid();
   tasks_[tid] = std::move(task);
 }
-void Kernel::RemoveTask(int tid) { tasks_.erase(tid); }
+void Kernel::RemoveTask(int tid) {
+  auto it = tasks_.find(tid);
+  if (it == tasks_.end()) return;
+  if (it->second->tracing()) it->second->tracing()->Unlink();
+  tasks_.erase(it);
+}
 
 void Kernel::RenameTask(Task* old_leader, Task* task) {
   Ref<Task> keep_old(old_leader), keep(task);
+  if (old_leader->tracing()) old_leader->tracing()->Unlink();
   tasks_.erase(task->tid_);
   task->tid_ = old_leader->tid_;
   tasks_[task->tid_] = std::move(keep);

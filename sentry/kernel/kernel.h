@@ -77,6 +77,7 @@ class Kernel final : public TrapSink {
 
  private:
   friend class Task;
+  friend class Tracing;
   friend struct TaskCloner;
   friend struct TaskExecer;
   Ref<Task> NewTask(int tid, Ref<ThreadGroup> group);

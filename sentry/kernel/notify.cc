@@ -4,6 +4,7 @@
 #include "abi/signal.h"
 #include "abi/wait.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/thread_group.h"
 
 namespace moat {
@@ -24,6 +25,9 @@ void Notify(ThreadGroup& group, int code, int status) {
   }
   ThreadGroup* parent = group.parent;
   if (!parent) return;
+  // A parent that traces its child hears of the stop as its tracer.
+  Tracing* traced = group.leader ? TracedBy(*group.leader) : nullptr;
+  if (code == abi::kCLD_STOPPED && traced && &traced->tracer()->group() == parent) return;
   bool send = false;
   {
     MutexLock signal(parent->signal_lock);

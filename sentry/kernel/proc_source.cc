@@ -16,6 +16,7 @@
 #include "sentry/kernel/ipc/ipc_namespace.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/net_table.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/version.h"
 
 namespace moat {
@@ -49,6 +50,10 @@ bool MayRead(const Task& me, const Task& it) {
 
 char StateOf(Task& t) {
   if (t.dead()) return 'Z';
+  if (Tracing* traced = TracedBy(t)) {
+    MutexLock lock(t.kernel().tasks_lock);
+    return traced->stopped() ? 't' : t.state_letter();
+  }
   if (t.group().Stopped()) return 'T';
   return t.state_letter();
 }
@@ -73,6 +78,7 @@ void FillTree(Task& t, TaskInfo& out) {
   MutexLock lock(kernel.tasks_lock);
   ThreadGroup& group = t.group();
   out.ppid = group.parent ? group.parent->tgid() : 0;
+  if (Tracing* traced = TracedBy(t)) out.tracer = traced->tracer()->tid();
   out.threads = group.live_tasks;
   out.children_user_ns = group.children_usage.user_ns;
   out.children_system_ns = group.children_usage.system_ns;
@@ -278,14 +284,14 @@ ErrorOr<size_t> KernelProcSource::ReadMemory(TaskKey key, UserAddr addr, std::sp
   Ref<Task> t = Find(key);
   Ref<MemoryManager> mm = t ? t->mm_ref() : nullptr;
   if (!mm) return kESRCH;
-  return mm->CopyInPartial(addr, out);
+  return mm->ForceCopyIn(addr, out);
 }
 
 ErrorOr<size_t> KernelProcSource::WriteMemory(TaskKey key, UserAddr addr, std::span<const std::byte> in) {
   Ref<Task> t = Find(key);
   Ref<MemoryManager> mm = t ? t->mm_ref() : nullptr;
   if (!mm) return kESRCH;
-  return mm->CopyOutPartial(addr, in);
+  return mm->ForceCopyOut(addr, in);
 }
 
 // --- Files. ---

@@ -156,6 +156,7 @@ ErrorOr<uint64_t> Task::SignalReturn() {
   UserAddr frame_addr = regs.rsp - 8;  // the handler's ret popped pretcode
   ErrorOr<abi::RtSigFrame> frame = mm_->Read<abi::RtSigFrame>(frame_addr);
   trap_.kind = TrapKind::kInterrupted;  // the registers are whole: no result, no restart
+  trap_.nr = -1;
   if (!frame.ok() || !LoadXState(frame->uc.uc_mcontext.fpstate).ok()) {
     ForceSignal(MakeSigInfo(abi::kSIGSEGV, abi::kSI_KERNEL));
     return uint64_t{0};

@@ -23,6 +23,7 @@ class PendingSignals {
   // Drops every instance of the signals in `set`.
   void Discard(abi::SigSet set);
   size_t size() const { return queue_.size(); }
+  const std::deque<abi::SigInfo>& queue() const { return queue_; }  // in the order of sending
 
  private:
   abi::SigSet set_ = 0;

@@ -7,6 +7,7 @@
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/ipc/semaphore.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/thread_group.h"
 #include "sentry/syscalls/table.h"
 
@@ -18,7 +19,7 @@ Task::Task(Kernel& kernel, int tid, Ref<ThreadGroup> group)
   start_time_ns = host::NowMonotonicNs();
 }
 
-Task::~Task() = default;
+Task::~Task() { delete tracing(); }
 
 int Task::tgid() const { return group_->tgid(); }
 Task* Task::Current() {
@@ -49,6 +50,7 @@ void Task::HandleTrap() {
   fiber_ = Fiber::Current();
   fiber_->actor = this;
   state_.store(State::kHandler, std::memory_order_release);
+  if (trap_.kind != TrapKind::kSyscall) trap_.nr = -1;
   switch (trap_.kind) {
     case TrapKind::kSyscall: HandleSyscall(); break;
     case TrapKind::kException: HandleException(); break;
@@ -68,8 +70,11 @@ void Task::HandleTrap() {
   }
   state_.store(State::kGuest, std::memory_order_release);
   // Work that came in after the last look must not be lost: the platform's Interrupt is sticky.
-  if (work_.load(std::memory_order_acquire) & (kWorkSignal | kWorkKill | kWorkStop)) thread_->Interrupt();
-  if (inline_ && trapped_ == thread_.get()) {
+  if (work_.load(std::memory_order_acquire) & kInterrupting) thread_->Interrupt();
+  if (tracing() && tracing()->stepping()) [[unlikely]] {
+    outcome_ = Outcome::kGone;
+    thread_->ResumeSingleStep();
+  } else if (inline_ && trapped_ == thread_.get()) {
     outcome_ = Outcome::kResume;
   } else {
     outcome_ = Outcome::kGone;
@@ -77,24 +82,32 @@ void Task::HandleTrap() {
   }
 }
 
+namespace {
+
+bool IsRestart(Errno e) {
+  uint16_t number = static_cast<uint16_t>(e);
+  return number >= static_cast<uint16_t>(kERESTARTSYS) && number <= static_cast<uint16_t>(kERESTART_RESTARTBLOCK);
+}
+
+}  // namespace
+
 void Task::HandleSyscall() {
   constexpr int64_t kX32Bit = 0x40000000;
   ErrorOr<uint64_t> r = kENOSYS;
   trap_.nr = static_cast<int32_t>(trap_.nr);  // the upper half of rax does not count
-  if (trap_.arch == kAuditArchX86_64 && !(trap_.nr & kX32Bit)) r = DispatchSyscall(*this, trap_.nr, trap_.args);
+  const bool skip = TracedBy(*this) && !tracing()->OnSyscallEntry();  // then the registers are what the tracer left
+  if (!skip && trap_.arch == kAuditArchX86_64 && !(trap_.nr & kX32Bit)) r = DispatchSyscall(*this, trap_.nr, trap_.args);
   if (state_.load(std::memory_order_relaxed) == State::kDead) return;
-  if (r.ok()) {
+  std::optional<Errno> restart;
+  if (!skip && r.ok()) {
     // exec and rt_sigreturn set every register themselves and leave kSyscall behind them.
     if (trap_.kind == TrapKind::kSyscall) thread_->SetResult(*r);
-    if (work_.load(std::memory_order_acquire)) [[unlikely]] DoWork(std::nullopt);
-    return;
+  } else if (!skip) {
+    if (IsRestart(r.error())) restart = r.error();
+    thread_->SetResult(static_cast<uint64_t>(ToSyscallReturn(restart ? kEINTR : r.error())));
   }
-  uint16_t number = static_cast<uint16_t>(r.error());
-  bool restart = number >= static_cast<uint16_t>(kERESTARTSYS) && number <= static_cast<uint16_t>(kERESTART_RESTARTBLOCK);
-  thread_->SetResult(static_cast<uint64_t>(ToSyscallReturn(restart ? kEINTR : r.error())));
-  if (restart || work_.load(std::memory_order_acquire)) [[unlikely]] {
-    DoWork(restart ? std::optional<Errno>(r.error()) : std::nullopt);
-  }
+  if (Tracing* traced = TracedBy(*this)) [[unlikely]] traced->OnSyscallExit(restart);
+  if (restart || work_.load(std::memory_order_acquire)) [[unlikely]] DoWork(restart);
 }
 
 void Task::HandleException() {

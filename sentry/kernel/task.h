@@ -47,6 +47,7 @@ struct WalkContext;
 class Kernel;
 class ThreadGroup;
 class Task;
+class Tracing;
 
 // A reference that its owner reads and changes without further ado, and others may copy at any time.
 template <class T>
@@ -93,6 +94,7 @@ enum TaskWork : uint32_t {
   kWorkStop = 4,     // the thread group is stopped (job control)
   kWorkRestoreMask = 8,  // saved_mask holds the mask to go back to (sigsuspend, ppoll)
   kWorkRseq = 16,    // reserved for rseq fix-ups at signal delivery
+  kWorkTrap = 32,    // its tracer asked for a stop (sentry/kernel/ptrace.h)
 };
 
 // Everything a system call can need: the number, arguments and where the instruction was.
@@ -109,6 +111,9 @@ class Task final : public RefCounted {
     return s == State::kBlocked ? 'S' : s == State::kBlockedKillable ? 'D' : 'R';
   }
   bool dead() const { return state_.load(std::memory_order_acquire) == State::kDead; }
+
+  // Its part in ptrace(2), as tracer or tracee; null until it has one.
+  Tracing* tracing() const { return tracing_.load(std::memory_order_acquire); }
 
   // Who I am.
   static Task* Current();  // whose handler runs here, or null
@@ -152,8 +157,8 @@ class Task final : public RefCounted {
   template <class F>
   auto BlockOn(WaitQueue& queue, EventMask mask, int64_t deadline_ns, F&& attempt) -> decltype(attempt());
 
-  // True if a Block would return at once: a deliverable signal or a kill.
-  bool interrupted() const { return (work_.load(std::memory_order_acquire) & (kWorkSignal | kWorkKill | kWorkStop)) != 0; }
+  // True if a Block would return at once: a deliverable signal, a stop or a kill.
+  bool interrupted() const { return (work_.load(std::memory_order_acquire) & kInterrupting) != 0; }
   bool killed() const { return (work_.load(std::memory_order_acquire) & kWorkKill) != 0; }
 
   // A handler that returns kERESTART_RESTARTBLOCK leaves here how to go on (restart_syscall(2)).
@@ -234,6 +239,7 @@ class Task final : public RefCounted {
  private:
   friend class Kernel;
   friend class ThreadGroup;
+  friend class Tracing;
   friend struct TaskCloner;
   friend struct TaskExecer;
   Task(Kernel& kernel, int tid, Ref<ThreadGroup> group);
@@ -241,6 +247,7 @@ class Task final : public RefCounted {
 
   enum class State : int { kGuest, kHandler, kBlocked, kBlockedKillable, kDead };
   enum class Outcome : uint8_t { kPending, kResume, kGone };
+  static constexpr uint32_t kInterrupting = kWorkSignal | kWorkKill | kWorkStop | kWorkTrap;
 
   void HandleTrap();                 // on a fiber
   void HandleSyscall();
@@ -254,7 +261,9 @@ class Task final : public RefCounted {
   ErrorOr<UserAddr> SaveXState(uint64_t sp);
   ErrorOr<void> ResetXState();
   ErrorOr<void> LoadXState(UserAddr addr);
-  void StopHere();                   // group stop: sleeps until continued or killed
+  void StopHere(std::optional<Errno>& restart);  // group stop: sleeps until continued or killed
+  void TrapHere(std::optional<Errno>& restart);
+  void TellOfContinue();
   ErrorOr<void> Sleep(State state, int64_t deadline_ns);
 
   Kernel& kernel_;
@@ -280,6 +289,8 @@ class Task final : public RefCounted {
   abi::SigSet saved_mask_ = 0;
   PendingSignals pending_;
   std::function<ErrorOr<uint64_t>(Task&)> restart_;
+  std::atomic<Tracing*> tracing_{nullptr};  // owned; made under tasks_lock
+  bool stop_counted_ = false;  // signal_lock: one of the group's stopped_tasks
   ListNode group_node_;
 };
 

@@ -13,6 +13,7 @@
 #include "sentry/kernel/ipc/semaphore.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/pidfd.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/thread_group.h"
 #include "sentry/kernel/timers.h"
 
@@ -50,8 +51,17 @@ struct TaskCloner {
   Ref<Task> child{};
   Ref<PidFd> pidfd{};
   int pidfd_number = -1;
+  int event = TraceEvent();  // PTRACE_EVENT_* to stop with, or 0
 
   bool Has(uint64_t flag) const { return (request.flags & flag) != 0; }
+
+  int TraceEvent() const {
+    if (!TracedBy(parent) || Has(abi::kCLONE_UNTRACED)) return 0;
+    int wanted = Has(abi::kCLONE_VFORK)                 ? abi::kPTRACE_EVENT_VFORK
+                 : request.exit_signal == abi::kSIGCHLD ? abi::kPTRACE_EVENT_FORK
+                                                        : abi::kPTRACE_EVENT_CLONE;
+    return parent.tracing()->OptionOn(uint64_t{1} << wanted) ? wanted : 0;
+  }
 
   // The descriptor and its number come first: a bad pointer must leave no child.
   ErrorOr<void> ReservePidfd() {
@@ -162,6 +172,7 @@ struct TaskCloner {
     ++group->live_tasks;
     if (group->stopping) child->work_.fetch_or(kWorkStop);
     kernel.AddTask(child);
+    if (event || Has(abi::kCLONE_PTRACE)) Tracing::LinkChild(parent, *child);
     return {};
   }
 };
@@ -202,14 +213,17 @@ ErrorOr<uint64_t> CloneTask(Task& parent, const CloneRequest& request) {
     Ref<VforkDone> done = MakeRef<VforkDone>();
     child.vfork_done = done;
     child.Start();
+    if (cloner.event) parent.tracing()->Event(cloner.event, static_cast<uint64_t>(pid));
     // Until the child exits or execs; a kill of the parent ends the wait early (the child goes on).
     TaskWaiter waiter(parent, ~0u);
     ScopedWait wait(done->queue, waiter);
     while (!done->done.load(std::memory_order_acquire)) {
       if (!parent.BlockKillable().ok()) break;
     }
+    if (Tracing* traced = TracedBy(parent)) traced->Event(abi::kPTRACE_EVENT_VFORK_DONE, static_cast<uint64_t>(pid));
   } else {
     child.Start();
+    if (cloner.event) parent.tracing()->Event(cloner.event, static_cast<uint64_t>(pid));
   }
   return static_cast<uint64_t>(pid);
 }

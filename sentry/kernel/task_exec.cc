@@ -10,6 +10,7 @@
 #include "sentry/kernel/futex.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/limits.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/thread_group.h"
 #include "sentry/kernel/timers.h"
 #include "sentry/loader/loader.h"
@@ -147,11 +148,13 @@ ErrorOr<uint64_t> ExecTask(Task& task, const ExecRequest& request) {
   LoadedProgram program = TRY(LoadProgram(load));
   TaskExecer exec{task};
   TRY(exec.BecomeOnlyThread());
+  const int old_tid = task.tid();
   exec.TakeLeadership();
   exec.ReplaceMemory(program);
   exec.ResetState(program);
   task.set_comm(std::move(program.comm));
   task.MarkRegistersComplete();
+  if (Tracing* traced = TracedBy(task)) traced->OnExec(old_tid);
   return uint64_t{0};
 }
 

@@ -10,6 +10,7 @@
 #include "sentry/kernel/ipc/semaphore.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/notify.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/thread_group.h"
 #include "sentry/kernel/timers.h"
 #include "sentry/kernel/tty.h"
@@ -59,6 +60,7 @@ void Task::ReleaseMemory() {
 // The handler returns right after it. The task object lives on until it is reaped.
 void Task::Exit(int status) {
   if (state_.load(std::memory_order_relaxed) == State::kDead) return;
+  if (Tracing* traced = TracedBy(*this); traced && trap_.kind != TrapKind::kDied) [[unlikely]] traced->OnExit(status);
   ThreadGroup& group = *group_;
   bool last;
   {
@@ -88,6 +90,7 @@ void Kernel::FinishExit(Task& task, int status) {
   int init_status = 0;
   {
     MutexLock lock(tasks_lock);
+    Tracing::OnTracerExit(task);
     std::vector<ThreadGroup*> orphans = group.children;
     for (ThreadGroup* child : orphans) {
       // A thread's end tells its own children (PR_SET_PDEATHSIG); the process's end gives them away.
@@ -101,9 +104,12 @@ void Kernel::FinishExit(Task& task, int status) {
       MutexLock signal(group.signal_lock);
       task.group_node_.Unlink();
       --group.live_tasks;
+      if (std::exchange(task.stop_counted_, false)) --group.stopped_tasks;
     }
     bool leader = group.leader == &task;
-    if (!leader) RemoveTask(task.tid());
+    Tracing* traced = TracedBy(task);
+    if (!leader && traced) traced->OnThreadExit(status);
+    else if (!leader) RemoveTask(task.tid());
     if (group.live_tasks == 0) {
       {
         MutexLock signal(group.signal_lock);
@@ -134,7 +140,7 @@ void Kernel::GiveAwayChildren(ThreadGroup& group) {
     child->exit_signal = abi::kSIGCHLD;
     if (adopter) adopter->children.push_back(child);
     if (child->exited) {
-      NotifyExit(*child);
+      if (!child->leader || !TracedBy(*child->leader)) NotifyExit(*child);
     } else if (!was_orphaned && InOrphanedGroup(*child) && child->Stopped()) {
       // A newly orphaned, stopped process group is woken so that it cannot hang for ever (POSIX).
       SignalGroupLocked(*child->process_group, MakeSigInfo(abi::kSIGHUP, abi::kSI_KERNEL));
@@ -164,6 +170,8 @@ void Kernel::OrphanOwnGroup(ThreadGroup& group) {
 // Tells the parent, or reaps at once when nobody will ask (no parent, SIGCHLD ignored, SA_NOCLDWAIT).
 void Kernel::NotifyExit(ThreadGroup& group) {
   group.exit_event.Wake(abi::kPOLLIN);
+  // The parent hears of it after the tracer did.
+  if (Tracing* traced = group.leader ? TracedBy(*group.leader) : nullptr) return traced->NotifyTracerOfExit();
   ThreadGroup* parent = group.parent;
   bool autoreap = parent == nullptr;
   bool send = parent && group.exit_signal >= 1 && group.exit_signal <= abi::kNSIG;  // clone(2) takes any number below 256

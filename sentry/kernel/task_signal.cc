@@ -6,6 +6,7 @@
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/notify.h"
+#include "sentry/kernel/ptrace.h"
 #include "sentry/kernel/task.h"
 #include "sentry/kernel/thread_group.h"
 #include "sentry/syscalls/strace.h"
@@ -31,10 +32,15 @@ bool ThreadGroup::PrepareLocked(int signo) {
       stopping = false;
       // The first task to leave its stop tells the parent: this thread may hold other locks.
       continue_notice_ = stopped_tasks > 0 && stopped_tasks >= live_tasks ? true : continue_notice_;
+      stopped_tasks = 0;
       for (Task& t : tasks) {
         t.ClearWork(kWorkStop);
+        t.stop_counted_ = false;
         t.Wake();
       }
+    }
+    for (Task& t : tasks) {
+      if (t.tracing()) t.tracing()->NoteJobControl();
     }
   } else if (abi::SigMask(signo) & kStopSignals) {
     shared_pending.Discard(abi::SigMask(abi::kSIGCONT));
@@ -53,7 +59,7 @@ void ThreadGroup::QueueLocked(const abi::SigInfo& info, Task* only) {
   abi::SigSet bit = abi::SigMask(signo);
   Task* first = only ? only : leader;
   bool blocked_somewhere = first && ((first->blocked() | first->awaited) & bit);
-  if (!blocked_somewhere && actions->Ignored(signo)) return;
+  if (!blocked_somewhere && !(first && TracedBy(*first)) && actions->Ignored(signo)) return;  // a tracer sees all
   PendingSignals& queue = only ? only->pending() : shared_pending;
   if (queue.size() >= kernel_.limits.max_pending_signals) return;
   if (!queue.Add(info)) return;
@@ -159,7 +165,7 @@ void Restart(Task& t, Errno code) {
   abi::UserRegs regs = t.GetRegs();
   regs.rax = code == kERESTART_RESTARTBLOCK ? static_cast<uint64_t>(abi::kNr_restart_syscall)
                                             : static_cast<uint64_t>(t.trap().nr);
-  regs.rip = t.trap().ip - kSyscallInstructionLength;
+  regs.rip -= kSyscallInstructionLength;
   t.SetRegs(regs);
 }
 
@@ -173,7 +179,11 @@ bool Task::DoWork(std::optional<Errno> restart) {
       return false;
     }
     if (work & kWorkStop) {
-      StopHere();
+      StopHere(restart);
+      continue;
+    }
+    if (work & kWorkTrap) {
+      TrapHere(restart);
       continue;
     }
     if (work & kWorkSignal) {
@@ -193,15 +203,22 @@ bool Task::DoWork(std::optional<Errno> restart) {
 // Takes one signal and does what its action says. False if the task ended. Clears `restart` when a handler consumed it.
 bool Task::DeliverSignals(std::optional<Errno>& restart) {
   abi::SigInfo info;
+  {
+    MutexLock lock(group_->signal_lock);
+    bool taken = group_->TakeSignal(*this, ~blocked(), &info);
+    RecomputeSignalWork();
+    if (!taken) return true;
+  }
+  if (Tracing* traced = TracedBy(*this)) [[unlikely]] {
+    TellOfContinue();  // a tracee's stop may not have ended with the process's
+    traced->ShowRestart(restart);
+    int signo = traced->OnSignal(info);
+    traced->LearnRestart(restart);
+    if (!signo) return true;
+  }
   abi::Sigaction action;
   {
     MutexLock lock(group_->signal_lock);
-    abi::SigSet wanted = ~blocked();
-    if (!group_->TakeSignal(*this, wanted, &info)) {
-      RecomputeSignalWork();
-      return true;
-    }
-    RecomputeSignalWork();
     action = group_->actions->of(info.si_signo);
     if (action.sa_handler > abi::kSIG_IGN && (action.sa_flags & abi::kSA_RESETHAND)) {
       group_->actions->of(info.si_signo).sa_handler = abi::kSIG_DFL;
@@ -228,7 +245,10 @@ bool Task::ActByDefault(const abi::SigInfo& info) {
       if (group_->group_exiting) return true;
       group_->stopping = true;
       group_->stop_signal = info.si_signo;
-      for (Task& t : group_->tasks) t.AddWork(kWorkStop);
+      for (Task& t : group_->tasks) {
+        t.AddWork(kWorkStop);
+        if (&t != this && t.tracing()) t.tracing()->NoteJobControl();
+      }
       return true;
     }
     case DefaultAction::kTerminate:
@@ -259,34 +279,48 @@ bool Task::RunHandler(const abi::SigInfo& info, const abi::Sigaction& action, st
   if (!(action.sa_flags & abi::kSA_NODEFER)) mask |= abi::SigMask(info.si_signo);
   ClearWork(kWorkRestoreMask);
   SetBlocked(mask);
+  if (Tracing* traced = TracedBy(*this)) [[unlikely]] traced->OnSignalFrame();
   return true;
 }
 
-// Sleeps while the group is stopped. The last task to stop tells the parent, the first to go on tells it of the continue.
-void Task::StopHere() {
+// A stop that a tracer asked for.
+void Task::TrapHere(std::optional<Errno>& restart) {
+  Tracing* traced = TracedBy(*this);
+  if (!traced) return ClearWork(kWorkTrap);
+  traced->ShowRestart(restart);
+  traced->JobStop();
+  traced->LearnRestart(restart);
+}
+
+// Sleeps while the group is stopped. The last task to stop tells the parent, the first to go on tells it of the continue. A
+// tracee stops for its tracer instead, which may let it run while the process as such is stopped.
+void Task::StopHere(std::optional<Errno>& restart) {
   bool last = false;
   int signo = 0;
+  Tracing* traced = nullptr;
   {
     MutexLock lock(group_->signal_lock);
-    if (!group_->stopping) {
-      ClearWork(kWorkStop);
-      return;
-    }
-    ++group_->stopped_tasks;
-    last = group_->stopped_tasks >= group_->live_tasks;
+    traced = TracedBy(*this);
+    if (!group_->stopping || traced) ClearWork(kWorkStop);
+    if (!group_->stopping) return;
+    if (!std::exchange(stop_counted_, true)) last = ++group_->stopped_tasks >= group_->live_tasks;
     signo = group_->stop_signal;
   }
   if (last) NotifyParentOfStop(*group_, signo);
-  auto stopped = [this] {
-    MutexLock lock(group_->signal_lock);
-    return group_->stopping;
-  };
-  while (stopped() && !killed()) (void)BlockKillable();
+  if (traced) {
+    traced->ShowRestart(restart);
+    traced->JobStop();
+    traced->LearnRestart(restart);
+  }
+  auto stopped = [this] { return (work_.load(std::memory_order_acquire) & (kWorkStop | kWorkTrap)) == kWorkStop; };
+  while (!traced && stopped() && !killed()) (void)BlockKillable();
+  TellOfContinue();
+}
+
+void Task::TellOfContinue() {
   bool tell = false;
   {
     MutexLock lock(group_->signal_lock);
-    --group_->stopped_tasks;
-    ClearWork(kWorkStop);
     tell = std::exchange(group_->continue_notice_, false);
   }
   if (tell) NotifyParentOfContinue(*group_);

@@ -54,6 +54,10 @@ class MemoryManager final : public RefCounted, public UserMemory {
   // UserMemory. Retries once after growing a stack into the range.
   ErrorOr<size_t> CopyInPartial(UserAddr src, std::span<std::byte> dst) override;
   ErrorOr<size_t> CopyOutPartial(UserAddr dst, std::span<const std::byte> src) override;
+  // As a debugger's (FOLL_FORCE): reads what is mapped whatever its protection, writes to private mappings even if they are
+  // read-only. Partial as the others; may park.
+  ErrorOr<size_t> ForceCopyIn(UserAddr src, std::span<std::byte> dst);
+  ErrorOr<size_t> ForceCopyOut(UserAddr dst, std::span<const std::byte> src);
   // Atomic word operations (futex): kEFAULT; kEINVAL if misaligned.
   ErrorOr<uint32_t> Atomic(AtomicOp op, UserAddr addr, uint32_t arg, uint32_t expected);
 
@@ -133,6 +137,8 @@ class MemoryManager final : public RefCounted, public UserMemory {
 
   // Clips [addr, addr + n) to what guests may use; 0: nothing of it.
   size_t ClipToUser(UserAddr addr, size_t n) const;
+  // Runs `copy` of one page's bytes while the page at `addr` may be read and, for `write`, written. kEFAULT if it must not be.
+  ErrorOr<size_t> WithAccess(UserAddr addr, bool write, const std::function<ErrorOr<size_t>()>& copy);
   // A copy stopped at `addr`: true if a stack grew over it, so that the copy may go on.
   bool GrowStackTo(UserAddr addr);
   // The host grows stacks by itself: brings the book up to date where one may have grown into [start, end).

@@ -18,6 +18,7 @@ extern const SyscallFamily kSocketCalls;      // sys_socket.cc
 extern const SyscallFamily kMemoryCalls;      // sys_mmap.cc
 extern const SyscallFamily kFutexCalls;       // sys_futex.cc
 extern const SyscallFamily kProcessCalls;     // sys_clone.cc: clone exec exit wait
+extern const SyscallFamily kPtraceCalls;      // sys_ptrace.cc
 extern const SyscallFamily kIdentityCalls;    // sys_identity.cc: pids, groups, sessions, uids, capabilities, prctl
 extern const SyscallFamily kPrctlCalls;       // sys_prctl.cc
 extern const SyscallFamily kSignalCalls;      // sys_signal.cc

@@ -1,6 +1,5 @@
 // Processes: clone, fork, exec, exit, wait.
 #include <algorithm>
-#include <optional>
 
 #include "abi/capability.h"
 #include "abi/clone.h"
@@ -14,11 +13,10 @@
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/ipc/semaphore.h"
 #include "sentry/kernel/kernel.h"
-#include "sentry/kernel/notify.h"
 #include "sentry/kernel/pidfd.h"
-#include "sentry/kernel/rusage.h"
 #include "sentry/syscalls/at.h"
 #include "sentry/syscalls/families.h"
+#include "sentry/syscalls/wait.h"
 
 namespace moat {
 namespace {
@@ -131,161 +129,6 @@ ErrorOr<uint64_t> SysExit(Task& t, int code) {
 ErrorOr<uint64_t> SysExitGroup(Task& t, int code) {
   t.group().ExitAll(abi::WaitStatusExited(code));
   t.Exit(t.group().group_exit_status);
-  return uint64_t{0};
-}
-
-// --- wait ---
-
-struct WaitFor {
-  int type = abi::kP_ALL;
-  int id = 0;                         // pid or pgid
-  Ref<ThreadGroup> group;             // P_PIDFD
-  uint32_t options = 0;
-};
-
-struct WaitResult {
-  int pid = 0;
-  uint32_t uid = 0;
-  int code = 0;         // CLD_*
-  int status = 0;       // si_status
-  int wait_status = 0;  // wait4's
-  Usage usage;
-};
-
-bool Matches(Task& t, const WaitFor& w, ThreadGroup& child) {
-  if (w.type == abi::kP_PID && child.tgid() != w.id) return false;
-  if (w.type == abi::kP_PGID && child.process_group->pgid != w.id) return false;
-  if (w.type == abi::kP_PIDFD && w.group.get() != &child) return false;
-  if ((w.options & abi::kWNOTHREAD) && child.parent_task && child.parent_task.get() != &t) return false;
-  if (w.options & abi::kWALL) return true;
-  bool clone_child = child.exit_signal != abi::kSIGCHLD;
-  return clone_child == ((w.options & abi::kWCLONE) != 0);
-}
-
-WaitResult Describe(ThreadGroup& child, int code, int status, int wait_status) {
-  WaitResult r{.pid = child.tgid(), .code = code, .status = status, .wait_status = wait_status};
-  r.uid = child.leader ? child.leader->creds_ref()->uid : 0;
-  r.usage = child.dead_threads_usage;
-  r.usage.Add(child.children_usage);
-  return r;
-}
-
-// What there is to report of one child now; consumes it unless WNOWAIT.
-std::optional<WaitResult> Report(Kernel& kernel, const WaitFor& w, ThreadGroup& child) MOAT_REQUIRES(kernel.tasks_lock) {
-  bool consume = !(w.options & abi::kWNOWAIT);
-  if (child.exited && (w.options & abi::kWEXITED)) {
-    abi::SigInfo info = ChildSigInfo(child, child.exit_status);
-    WaitResult r = Describe(child, info.si_code, info.si_status, child.exit_status);
-    if (consume) kernel.Reap(child);
-    return r;
-  }
-  if (child.exited) return std::nullopt;
-  if (child.stop_status && (w.options & abi::kWUNTRACED)) {
-    WaitResult r = Describe(child, abi::kCLD_STOPPED, child.stop_status, abi::WaitStatusStopped(child.stop_status));
-    if (consume) child.stop_status = 0;
-    return r;
-  }
-  if (child.continue_pending && (w.options & abi::kWCONTINUED)) {
-    WaitResult r = Describe(child, abi::kCLD_CONTINUED, abi::kSIGCONT, abi::kWAIT_STATUS_CONTINUED);
-    if (consume) child.continue_pending = false;
-    return r;
-  }
-  return std::nullopt;
-}
-
-// One look: a result, kEAGAIN (children, nothing to report), kECHILD.
-ErrorOr<WaitResult> TryWait(Task& t, const WaitFor& w) {
-  Kernel& kernel = t.kernel();
-  MutexLock lock(kernel.tasks_lock);
-  bool any = false;
-  for (ThreadGroup* child : t.group().children) {
-    if (!Matches(t, w, *child)) continue;
-    any |= !child->exited || (w.options & abi::kWEXITED);  // of a zombie only the exit is left to hear
-    if (std::optional<WaitResult> r = Report(kernel, w, *child)) return *r;
-  }
-  return any ? kEAGAIN : kECHILD;
-}
-
-ErrorOr<WaitResult> Wait(Task& t, const WaitFor& w) {
-  ErrorOr<WaitResult> r = (w.options & abi::kWNOHANG)
-                              ? TryWait(t, w)
-                              : t.BlockOn(t.group().child_events, ~0u, kForever, [&] { return TryWait(t, w); });
-  if (!r.ok() && r.error() == kEAGAIN) return WaitResult{};
-  return r;
-}
-
-ErrorOr<uint64_t> SysWait4(Task& t, int pid, UserAddr status, int options, UserAddr rusage) {
-  constexpr uint32_t kValid =
-      abi::kWNOHANG | abi::kWUNTRACED | abi::kWCONTINUED | abi::kWNOTHREAD | abi::kWCLONE | abi::kWALL;
-  uint32_t bits = static_cast<uint32_t>(options);
-  if (bits & ~kValid) return kEINVAL;
-  if (pid == INT32_MIN) return kESRCH;
-  WaitFor w{.options = bits | abi::kWEXITED};
-  if (pid > 0) {
-    w.type = abi::kP_PID;
-    w.id = pid;
-  } else if (pid < -1) {
-    w.type = abi::kP_PGID;
-    w.id = -pid;
-  } else if (pid == 0) {
-    w.type = abi::kP_PGID;
-    MutexLock lock(t.kernel().tasks_lock);
-    w.id = t.group().process_group->pgid;
-  }
-  WaitResult r = TRY(Wait(t, w));
-  if (r.pid && status) TRY(t.mm().Write<int>(status, r.wait_status));
-  if (r.pid && rusage) TRY(t.mm().Write(rusage, ToRusage(r.usage)));
-  return static_cast<uint64_t>(r.pid);
-}
-
-ErrorOr<WaitFor> WaitidTarget(Task& t, int type, int id, uint32_t options) {
-  WaitFor w{.type = type, .id = id, .options = options};
-  switch (type) {
-    case abi::kP_ALL:
-      return w;
-    case abi::kP_PID:
-      if (id <= 0) return kEINVAL;
-      return w;
-    case abi::kP_PGID: {
-      if (id < 0) return kEINVAL;
-      MutexLock lock(t.kernel().tasks_lock);
-      if (id == 0) w.id = t.group().process_group->pgid;
-      return w;
-    }
-    case abi::kP_PIDFD: {
-      if (id < 0) return kEINVAL;
-      Ref<FileDescription> file = TRY(t.fds().Get(id));
-      Ref<PidFd> pidfd = RefCast<PidFd>(file);
-      if (!pidfd) return kEBADF;
-      if (pidfd->nonblocking()) w.options |= abi::kWNOHANG;
-      w.group = Ref<ThreadGroup>(&pidfd->group());
-      return w;
-    }
-    default:
-      return kEINVAL;
-  }
-}
-
-ErrorOr<uint64_t> SysWaitid(Task& t, int type, int id, UserAddr info_addr, int options, UserAddr rusage) {
-  constexpr uint32_t kValid = abi::kWNOHANG | abi::kWNOWAIT | abi::kWEXITED | abi::kWSTOPPED | abi::kWCONTINUED |
-                              abi::kWNOTHREAD | abi::kWCLONE | abi::kWALL;
-  uint32_t bits = static_cast<uint32_t>(options);
-  if (bits & ~kValid) return kEINVAL;
-  if (!(bits & (abi::kWEXITED | abi::kWSTOPPED | abi::kWCONTINUED))) return kEINVAL;
-  WaitFor w = TRY(WaitidTarget(t, type, id, bits));
-  WaitResult r = TRY(Wait(t, w));
-  if (!r.pid && type == abi::kP_PIDFD && !(bits & abi::kWNOHANG)) return kEAGAIN;
-  if (r.pid && rusage) TRY(t.mm().Write(rusage, ToRusage(r.usage)));
-  if (info_addr) {
-    abi::SigInfo info{};
-    if (r.pid) {
-      info = MakeSigInfo(abi::kSIGCHLD, r.code);
-      info.si_pid = r.pid;
-      info.si_uid = r.uid;
-      info.si_status = r.status;
-    }
-    TRY(t.mm().Write(info_addr, info));
-  }
   return uint64_t{0};
 }
 

@@ -19,7 +19,6 @@ constexpr SyscallRow kRows[] = {
     CALL_REFUSED(iopl, kEPERM, "needs CAP_SYS_RAWIO on the host"),
     CALL_REFUSED(ioperm, kEPERM, "needs CAP_SYS_RAWIO on the host"),
     CALL_REFUSED(setns, kEPERM, "there are no namespaces to enter"),
-    CALL_REFUSED(ptrace, kEPERM, "tracing inside a sandbox is not implemented; as under kernel.yama.ptrace_scope=3"),
 
     // Features that a kernel can be built or set up without.
     CALL_REFUSED(io_uring_setup, kEPERM, "as with kernel.io_uring_disabled=2"),

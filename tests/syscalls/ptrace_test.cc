@@ -1,30 +1,17 @@
 // ptrace(2): stops, registers, memory, options and attachment.
 #include <elf.h>
-#include <sys/ptrace.h>
 #include <sys/uio.h>
-#include <sys/user.h>
 
 #include "tests/util/memory.h"
 #include "tests/util/process.h"
 #include "tests/util/signals.h"
+#include "tests/util/tracee.h"
 
 namespace moat::test {
 namespace {
 
 MOAT_TEST_ROLE(Exit6) { return 6; }
 
-long Ptrace(int request, pid_t pid, void* address = nullptr, void* data = nullptr) {
-  return ptrace(static_cast<__ptrace_request>(request), pid, address, data);
-}
-void* Number(long value) { return reinterpret_cast<void*>(value); }
-
-// The next wait status of `pid`.
-int NextStop(pid_t pid) {
-  int status = 0;
-  EXPECT_THAT(waitpid(pid, &status, __WALL), SyscallSucceedsWithValue(pid));
-  return status;
-}
-MATCHER_P(StoppedBy, sig, "") { return WIFSTOPPED(arg) && WSTOPSIG(arg) == sig; }
 bool IsEvent(int status, int event) { return WIFSTOPPED(status) && status >> 8 == (SIGTRAP | event << 8); }
 
 // A traced child, stopped by SIGSTOP before it runs `body`.

@@ -120,7 +120,7 @@ TEST_P(ProgramTest, EveryOperationPassesTheFilter) {
   w.Put(set), w.PutString("made"), expect_ok(Op::kSetAttr);
   w.Put(TargetRequest{{rw, 0, 0, 0}, 0, 0}), w.PutString("made"), expect_ok(Op::kGetAttr);
   w.Put(BatchRequest{1, 0}), w.Put(Target{rw, 0, 0, 0}), w.PutString("made"), expect_ok(Op::kGetAttrBatch);
-  w.Put(ReadDirRequest{rw, 1000, 0}), expect_ok(Op::kReadDir);
+  w.Put(ReadDirRequest{{.handle = rw}, 1000, 0, 0}), w.PutString(""), expect_ok(Op::kReadDir);
   w.Put(TargetRequest{{rw, 0, 0, 0}, 0, 0}), w.PutString("made"), expect_ok(Op::kListXattr);
   for (uint32_t flags : {0u, uint32_t{kSyncData}, uint32_t{kSyncFileSystem}}) {
     w.Put(TargetRequest{{rw, 0, 0, 0}, flags, 0}), w.PutString(""), expect_ok(Op::kSync);

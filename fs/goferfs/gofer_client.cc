@@ -50,7 +50,7 @@ ErrorOr<void> GoferClient::Send(std::span<const std::byte> bytes) {
     Offload([&] { sent = SendOn(socket_.get(), copy, 0); });
   }
   if (sent.ok()) return {};
-  LOG(kError, "gofer: send: error %d", static_cast<int>(sent.error()));
+  if (sent.error() != kEPIPE) LOG(kError, "gofer: send: error %d", static_cast<int>(sent.error()));
   Break();
   return kEIO;
 }
@@ -69,6 +69,15 @@ void GoferClient::FlushCloses(bool all) {
     w.PutBytes(handles.data() + i, n * sizeof(gofer::Handle));
     (void)Send(w.FinishRequest(0, gofer::Op::kClose));
   }
+}
+
+ErrorOr<void> GoferClient::AwaitCloses() {
+  FlushCloses(true);
+  // The gofer's threads take requests in any order: only a reply tells that those before it were heard of.
+  gofer::Writer w;
+  w.Put(gofer::CloseRequest{0, 0});
+  TRY(Call(gofer::Op::kClose, w));
+  return {};
 }
 
 void GoferClient::CloseHandle(gofer::Handle handle) {
@@ -147,7 +156,7 @@ bool GoferClient::ReadReplies() {
   auto got = host::RecvWithFds(socket_.get(), read_buffer_, abi::kMSG_DONTWAIT);
   if (!got.ok() && got.error() == kEAGAIN) return false;
   if (!got.ok() || got->length == 0 || got->truncated) {
-    if (!broken()) LOG(kError, "gofer: connection lost");
+    if (!broken()) LOG(kInfo, "gofer: connection lost");  // `moat` knows too and tells the user
     Break();
     return false;
   }

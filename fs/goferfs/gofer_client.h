@@ -42,6 +42,8 @@ class GoferClient final : public RefCounted {
   void CloseHandle(gofer::Handle handle);
   // Sends the handles that wait to be closed: with `all` also if they are few.
   void FlushCloses(bool all);
+  // Sends all of them and waits until the gofer has closed them. As Call.
+  ErrorOr<void> AwaitCloses();
   bool broken() const { return broken_.load(std::memory_order_relaxed); }
 
  private:

@@ -31,15 +31,13 @@ void GoferDirFile::Rewind() {
 }
 
 ErrorOr<GoferClient::Reply> GoferDirFile::Request(uint64_t cookie) {
-  auto fill = [cookie](gofer::Writer& w, gofer::Handle handle) {
-    w.Put(gofer::ReadDirRequest{handle, kReplyBytes, cookie});
-  };
   if (stream_ == 0) {
     if (cookie != 0) return kEIO;  // a directory without a stream has one batch
-    return inode_->CallInDirectory(gofer::Op::kReadDir, fill);
+    return inode_->StartListing(kReplyBytes);
   }
   gofer::Writer w;
-  fill(w, stream_);
+  w.Put(gofer::ReadDirRequest{{.handle = stream_}, kReplyBytes, 0, cookie});
+  w.PutString("");
   return inode_->gofer_fs().client().Call(gofer::Op::kReadDir, w);
 }
 
@@ -51,6 +49,7 @@ ErrorOr<void> GoferDirFile::Fetch(size_t batch) {
   gofer::Reader in = reply.body();
   auto head = TRY(in.Get<gofer::ReadDirReply>());
   stream_ = head.stream;
+  inode_->AdoptHandle(head.directory);
   entries_.clear();
   first_ = start.ordinal;
   uint64_t next = start.cookie;

@@ -45,6 +45,26 @@ void GoferFs::Unmounted() {
   std::swap(root, root_);
 }
 
+void GoferFs::Prefetch(const std::vector<std::string>& paths) {
+  Ref<GoferInode> top;
+  {
+    MutexLock lock(mu_);
+    top = root_;
+  }
+  std::vector<std::vector<std::string_view>> walks;
+  for (std::string_view path : paths) {
+    std::vector<std::string_view> names;
+    while (!path.empty() && names.size() < gofer::kMaxWalkNames) {
+      std::string_view name = path.substr(0, path.find('/'));
+      path.remove_prefix(std::min(path.size(), name.size() + 1));
+      if (name == "..") break;  // leads out, or through a mount that is not there yet
+      if (!name.empty() && name != "." && gofer::CheckName(name).ok()) names.push_back(name);
+    }
+    if (!names.empty() && walks.size() < gofer::kMaxBatchTargets) walks.push_back(std::move(names));
+  }
+  if (top && !walks.empty()) top->WalkManyAhead(walks);
+}
+
 ErrorOr<StatFs> GoferFs::Stat() {
   Ref<GoferInode> top;
   {

@@ -154,23 +154,16 @@ ErrorOr<gofer::Handle> GoferInode::EnsureHandle() {
       MutexLock lock(mu_);
       if (handle_ != 0) return handle_;
     }
-    // The gofer holds its limit for us, perhaps with what we are done with. Its threads take requests in any order: only a
-    // reply tells that those before it were heard of.
-    gofer_fs().client().FlushCloses(true);
-    gofer::Writer w;
-    w.Put(gofer::CloseRequest{0, 0});
-    TRY(gofer_fs().client().Call(gofer::Op::kClose, w));
+    // The gofer holds its limit for us, perhaps with what we are done with.
+    TRY(gofer_fs().client().AwaitCloses());
   }
   return kENFILE;
 }
 
+// By name also for a directory without a handle: getting one would be a trip more.
 ErrorOr<GoferInode::Address> GoferInode::FindAddress() {
   Address a;
-  if (is_dir()) {
-    a.target.handle = TRY(EnsureHandle());
-    a.owner = Ref<GoferInode>(this);
-    return a;
-  }
+  if (is_dir() && hidden_) return kEACCES;
   {
     MutexLock lock(mu_);
     if (handle_ != 0) {

@@ -80,6 +80,8 @@ class GoferInode final : public Inode {
     Ref<GoferInode> owner;  // whose handle it is
   };
   ErrorOr<Address> FindAddress();
+  // The first batch of a listing, and this directory's handle with it if it had none: one trip instead of two.
+  ErrorOr<GoferClient::Reply> StartListing(uint32_t max_bytes);
 
   // One trip below this directory. `found` gets the inodes in order; `last` what ended the walk.
   struct WalkResult {
@@ -87,6 +89,10 @@ class GoferInode final : public Inode {
     Errno error{0};  // of the name after the last found
   };
   ErrorOr<WalkResult> WalkTrip(std::span<const std::string_view> names);
+  // WalkAhead of several paths in one trip; as many as one message takes.
+  void WalkManyAhead(const std::vector<std::vector<std::string_view>>& walks);
+  // Puts what a walk below this directory found into the cache.
+  void Remember(std::span<const std::string_view> names, const WalkResult& walked);
   ErrorOr<void> TakeComponents(gofer::Reader& in, std::span<const std::string_view> names, UniqueFd fd, WalkResult& out);
 
   ErrorOr<Ref<GoferInode>> TakeNode(GoferClient::Reply& reply, std::string_view name);

@@ -11,8 +11,10 @@
 namespace moat {
 
 namespace {
-constexpr std::string_view kAclAccess = "system.posix_acl_access";
-constexpr std::string_view kFileCapabilities = "security.capability";
+// Asked for by every permission check, exec and `ls -l`.
+bool IsCachedXattr(std::string_view name) {
+  return name == gofer::kXattrAclAccess || name == gofer::kXattrAclDefault || name == gofer::kXattrFileCapabilities;
+}
 }  // namespace
 
 ErrorOr<GoferInode::WalkResult> GoferInode::WalkTrip(std::span<const std::string_view> names) {
@@ -93,14 +95,38 @@ void GoferInode::WalkAhead(const std::vector<std::string_view>& names) {
   }
   if (rest.empty() || dir->hidden_) return;
   auto walked = dir->WalkTrip(rest);
-  if (!walked.ok()) return;
+  if (walked.ok()) dir->Remember(rest, *walked);
+}
+
+void GoferInode::Remember(std::span<const std::string_view> names, const WalkResult& walked) {
+  NameCache& cache = gofer_fs().names();
   int64_t now = host::NowMonotonicNs();
+  const GoferInode* dir = this;
   size_t i = 0;
-  for (; i < walked->found.size(); ++i) {
-    fs.names().Put(dir->serial_, rest[i], {walked->found[i], false, {}, now});
-    dir = walked->found[i];
+  for (; i < walked.found.size(); ++i) {
+    cache.Put(dir->serial_, names[i], {walked.found[i], false, {}, now});
+    dir = walked.found[i].get();
   }
-  if (walked->error == kENOENT && i < rest.size()) fs.names().Put(dir->serial_, rest[i], {nullptr, true, {}, now});
+  if (walked.error == kENOENT && i < names.size()) cache.Put(dir->serial_, names[i], {nullptr, true, {}, now});
+}
+
+void GoferInode::WalkManyAhead(const std::vector<std::vector<std::string_view>>& walks) {
+  auto reply = CallInDirectory(gofer::Op::kWalkMany, [&](gofer::Writer& w, Handle handle) {
+    w.Put(gofer::BatchRequest{static_cast<uint32_t>(walks.size()), 0});
+    for (const auto& names : walks) {
+      w.Put(gofer::WalkRequest{handle, static_cast<uint16_t>(names.size()), gofer::kWalkHandles});
+      for (std::string_view name : names) w.PutString(name);
+    }
+  });
+  if (!reply.ok()) return;
+  auto in = reply->body();
+  auto head = in.Get<gofer::BatchRequest>();
+  if (!head.ok() || head->count > walks.size()) return;
+  for (uint32_t i = 0; i < head->count; ++i) {
+    WalkResult walked;
+    if (!TakeComponents(in, walks[i], UniqueFd(), walked).ok()) return;
+    Remember(walks[i], walked);
+  }
 }
 
 ErrorOr<void> GoferInode::StatThrough(HostFd& fd) {
@@ -145,6 +171,20 @@ ErrorOr<Attr> GoferInode::GetAttr() {
   auto now = TRY(body.Get<gofer::AttrReply>());
   Update(now.attr);
   return ToAttr(now.attr);
+}
+
+ErrorOr<GoferClient::Reply> GoferInode::StartListing(uint32_t max_bytes) {
+  for (int i = 0;; ++i) {
+    Address a = TRY(FindAddress());
+    gofer::Writer w;
+    w.Put(gofer::ReadDirRequest{a.target, max_bytes, a.name.empty() ? 0u : gofer::kReadDirHandle, 0});
+    w.PutString(a.name);
+    auto reply = gofer_fs().client().Call(gofer::Op::kReadDir, w);
+    if (reply.error() == kENOENT && !a.name.empty()) return kESTALE;
+    if ((reply.error() != kEBADF && reply.error() != kENFILE) || i + 1 == kHandleTries) return reply;
+    if (reply.error() == kEBADF) a.owner->RenewHandle(a.target.handle);
+    else TRY(gofer_fs().client().AwaitCloses());  // the limit of handles is reached, perhaps by what we are done with
+  }
 }
 
 ErrorOr<std::string> GoferInode::ReadLink() {
@@ -217,7 +257,7 @@ ErrorOr<Ref<FileDescription>> GoferInode::Open(const Path& path, uint32_t flags)
 }
 
 ErrorOr<std::string> GoferInode::FetchXattr(std::string_view name) {
-  if (hidden_) return kENODATA;
+  if (hidden_ || !gofer::IsServedXattr(name) || (!is_dir() && !is_regular())) return kENODATA;
   auto reply = TRY(CallOnTarget(gofer::Op::kGetXattr,
                                 [&](gofer::Writer& w, const gofer::Target& target, std::string_view own_name) {
                                   w.Put(gofer::XattrRequest{target, 0, 0});
@@ -230,7 +270,7 @@ ErrorOr<std::string> GoferInode::FetchXattr(std::string_view name) {
 
 ErrorOr<std::string> GoferInode::GetXattr(std::string_view name) {
   if (name.size() > gofer::kMaxXattrName) return kERANGE;
-  if (name != kAclAccess && name != kFileCapabilities) return FetchXattr(name);
+  if (!IsCachedXattr(name)) return FetchXattr(name);
   TimeSpec ctime = TRY(GetAttr()).ctime;
   {
     MutexLock lock(mu_);

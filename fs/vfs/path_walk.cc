@@ -20,6 +20,21 @@ LastType TypeOf(std::string_view component) {
   return LastType::kNormal;
 }
 
+// False where a walk cannot be foretold, or is long enough.
+bool AppendNames(std::string_view text, std::vector<std::string_view>& names) {
+  while (names.size() < kMaxPrefetch) {
+    size_t begin = text.find_first_not_of('/');
+    if (begin == std::string_view::npos) return true;
+    text.remove_prefix(begin);
+    std::string_view name = text.substr(0, text.find('/'));
+    text.remove_prefix(name.size());
+    if (name == ".") continue;
+    if (name == ".." || name.size() > abi::kNAME_MAX) return false;
+    names.push_back(name);
+  }
+  return false;
+}
+
 bool OnlySlashes(std::string_view text, size_t from) { return text.find_first_not_of('/', from) == std::string_view::npos; }
 
 }  // namespace
@@ -123,24 +138,13 @@ ErrorOr<Ref<Dentry>> Walker::LookUp(std::string_view name) {
   return DentryCache::LookupLocked(dir, name);
 }
 
-// Tells the file system which names will come next, once for each text.
+// Tells the file system which names will come next, once for each text: those of a symlink's and of what goes on after it.
 void Walker::Prefetch(std::string_view first) {
   if (prefetched_) return;
   prefetched_ = true;
   std::vector<std::string_view> names{first};
-  if (!pending_.empty()) {
-    const Pending& p = pending_.back();
-    std::string_view rest = std::string_view(p.text).substr(p.position);
-    while (names.size() < kMaxPrefetch) {
-      size_t begin = rest.find_first_not_of('/');
-      if (begin == std::string_view::npos) break;
-      rest.remove_prefix(begin);
-      std::string_view name = rest.substr(0, rest.find('/'));
-      rest.remove_prefix(name.size());
-      if (name == ".") continue;
-      if (name == ".." || name.size() > abi::kNAME_MAX) break;
-      names.push_back(name);
-    }
+  for (auto p = pending_.rbegin(); p != pending_.rend(); ++p) {
+    if (!AppendNames(std::string_view(p->text).substr(p->position), names)) break;
   }
   if (names.size() > 1) place_.dentry->inode()->WalkAhead(names);
 }

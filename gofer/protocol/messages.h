@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <type_traits>
 
 namespace moat::gofer {
@@ -45,8 +46,9 @@ enum class Op : uint16_t {
   kSync,
   kClose,
   kCreateUnnamed,
+  kWalkMany,
 };
-inline constexpr uint16_t kOpCount = static_cast<uint16_t>(Op::kCreateUnnamed) + 1;
+inline constexpr uint16_t kOpCount = static_cast<uint16_t>(Op::kWalkMany) + 1;
 
 struct RequestHeader {
   uint64_t id;      // chosen by the client, repeated in the reply; 0: no reply is sent (kClose only)
@@ -210,7 +212,9 @@ enum SyncFlag : uint32_t {
 struct AttrReply {
   WireAttr attr;
 };
-struct BatchRequest {  // followed by `count` of (Target, name); replied with BatchReply and `count` BatchEntries
+// kWalkMany: followed by `count` walks (WalkRequest and names); replied with itself, `count` being the walks that were made,
+// and as many of what kWalk replies with. No descriptors. The first error of a request as such ends it.
+struct BatchRequest {  // kGetAttrBatch: followed by `count` of (Target, name); replied with itself and `count` BatchEntries
   uint32_t count;
   uint32_t zero;
 };
@@ -220,16 +224,20 @@ struct BatchEntry {
   WireAttr attr;
 };
 
-struct ReadDirRequest {
-  Handle handle;  // a directory, or a stream returned by an earlier kReadDir
+enum ReadDirFlag : uint32_t {
+  kReadDirHandle = 1,  // return a handle for the directory that the target's name led to
+};
+struct ReadDirRequest {  // followed by the target's name
+  Target target;       // a directory, or a stream returned by an earlier kReadDir
   uint32_t max_bytes;  // of the reply
+  uint32_t flags;      // ReadDirFlag
   uint64_t cookie;     // 0: from the start, else DirEntry::next of the last entry taken
 };
 struct ReadDirReply {  // followed by `count` of (DirEntry, name)
   Handle stream;  // where to go on (close it afterwards); 0: the whole directory was returned
   uint32_t count;
   uint32_t end;  // 1: nothing follows these entries
-  uint32_t zero;
+  Handle directory;  // kReadDirHandle; 0: none
 };
 struct DirEntry {  // "." and ".." are left out
   uint64_t next;  // never 0
@@ -244,6 +252,14 @@ struct XattrRequest {  // kGetXattr, kSetXattr, kRemoveXattr; followed by the ta
   uint32_t flags;  // kSetXattr: XATTR_CREATE, XATTR_REPLACE
   uint32_t value_length;
 };
+inline constexpr std::string_view kXattrAclAccess = "system.posix_acl_access";
+inline constexpr std::string_view kXattrAclDefault = "system.posix_acl_default";
+inline constexpr std::string_view kXattrFileCapabilities = "security.capability";
+constexpr bool IsChangeableXattr(std::string_view name) {
+  return name.starts_with("user.") || name == kXattrAclAccess || name == kXattrAclDefault;
+}
+// Everything else (trusted, security labels of the host) does not exist for a guest: kENODATA, which a client need not ask for.
+constexpr bool IsServedXattr(std::string_view name) { return IsChangeableXattr(name) || name == kXattrFileCapabilities; }
 // kGetXattr and kListXattr reply with bytes up to the end of the message; kReadLink too.
 
 struct StatFsReply {

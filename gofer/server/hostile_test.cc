@@ -18,6 +18,13 @@ namespace {
 
 using namespace std::string_literals;
 
+// The handle of a walk's first component.
+Handle FirstHandle(const RawReply& walk) {
+  WalkComponent first{};
+  if (walk.body.size() >= sizeof(WalkReply) + sizeof first) memcpy(&first, walk.body.data() + sizeof(WalkReply), sizeof first);
+  return first.handle;
+}
+
 class HostileTest : public ::testing::Test {
  protected:
   HostileTest() {
@@ -280,6 +287,10 @@ TEST_F(HostileTest, HiddenPathsLookEmptyAndCannotBeTouched) {
   memcpy(&ssh, walk.body.data() + sizeof(WalkReply) + sizeof ssh, sizeof ssh);
   EXPECT_EQ(ssh.handle, 0u);
   EXPECT_TRUE(ssh.attr.flags & kAttrHidden);
+  Writer list;
+  list.Put(ReadDirRequest{{.handle = FirstHandle(walk)}, 4096, kReadDirHandle, 0});
+  list.PutString(".ssh");
+  EXPECT_EQ(client.Call(Op::kReadDir, list).error, kEACCES);
   for (const auto& name : {"token"s, "alias"s}) {
     RawReply file = client.Walk(h, {"dir", name}, kWalkOpenLast | kWalkHandles);
     ASSERT_EQ(file.fds.size(), 1u);

@@ -103,6 +103,11 @@ ErrorOr<UniqueFd> Reopener::Reopen(int fd, uint32_t flags) const {
   return host::Openat(proc_.get(), FdName(fd).c_str(), flags | abi::kO_CLOEXEC | abi::kO_NONBLOCK | abi::kO_NOCTTY);
 }
 
+ErrorOr<UniqueFd> Reopener::ReopenDirectory(int fd) const {
+  constexpr uint32_t kFlags = abi::kO_RDONLY | abi::kO_DIRECTORY | abi::kO_CLOEXEC | abi::kO_NONBLOCK | abi::kO_NOCTTY;
+  return host::Openat(proc_.get(), FdName(fd).c_str(), kFlags);
+}
+
 bool IsForbiddenFileSystem(int64_t type) {
   for (int64_t forbidden : kForbidden) {
     if (type == forbidden) return true;
@@ -112,7 +117,9 @@ bool IsForbiddenFileSystem(int64_t type) {
 
 ErrorOr<void> Root::Prepare() {
   abi::Stat st = TRY(host::Fstat(fd.get()));
-  if (!abi::IsDir(st.st_mode) && !abi::IsReg(st.st_mode)) return kENOTDIR;
+  // Sockets and FIFOs are names for the sandbox's own use: no operation opens them.
+  const uint32_t type = st.st_mode & abi::kS_IFMT;
+  if (type == abi::kS_IFLNK || type == abi::kS_IFCHR || type == abi::kS_IFBLK) return kENOTDIR;
   dev = st.st_dev;
   fs_type = TRY(host::Fstatfs(fd.get())).f_type;
   if (IsForbiddenFileSystem(fs_type)) return kEACCES;

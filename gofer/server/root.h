@@ -24,6 +24,8 @@ class Reopener {
   // A new descriptor for the file of `fd`, which must be a regular file or directory (kENXIO else, before any open).
   // `flags` O_*; it never waits for a lease (kEAGAIN).
   ErrorOr<UniqueFd> Reopen(int fd, uint32_t flags) const;
+  // The same for a directory that was found to be one.
+  ErrorOr<UniqueFd> ReopenDirectory(int fd) const;
   int proc_fd() const { return proc_.get(); }
 
  private:
@@ -41,14 +43,14 @@ class FdName {
 };
 
 struct Root {
-  UniqueFd fd;  // O_PATH: a directory, or a single file (a bind mount of one)
+  UniqueFd fd;  // O_PATH: a directory, or a single file, FIFO or socket (a bind mount of one)
   bool read_only = true;
   HideTree hide;
   // Filled in by Prepare.
   uint64_t dev = 0;
   int64_t fs_type = 0;
 
-  // Checks that it is a directory or regular file of a real file system and resolves what is hidden. kENOTDIR, kEACCES.
+  // Checks that it is no device, of a real file system, and resolves what is hidden. kENOTDIR, kEACCES.
   ErrorOr<void> Prepare();
 };
 

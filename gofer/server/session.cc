@@ -27,6 +27,7 @@ ErrorOr<void> Session::Dispatch(Op op, Reader& in, Writer& out, UniqueFd& fd) {
   switch (op) {
     case Op::kAttach: return Attach(in, out);
     case Op::kWalk: return Walk(in, out, fd);
+    case Op::kWalkMany: return WalkMany(in, out);
     case Op::kOpen: return Open(in, out, fd);
     case Op::kCreate: return Create(in, out, fd);
     case Op::kMkdir: return Mkdir(in, out);

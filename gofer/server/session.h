@@ -67,6 +67,8 @@ class Session {
   // session_read.cc
   ErrorOr<void> Attach(Reader& in, Writer& out);
   ErrorOr<void> Walk(Reader& in, Writer& out, UniqueFd& fd);
+  ErrorOr<void> WalkMany(Reader& in, Writer& out);
+  ErrorOr<void> WalkOne(Reader& in, Writer& out, UniqueFd& fd);
   ErrorOr<void> Open(Reader& in, Writer& out, UniqueFd& fd);
   ErrorOr<void> GetAttr(Reader& in, Writer& out);
   ErrorOr<void> GetAttrBatch(Reader& in, Writer& out);
@@ -76,6 +78,8 @@ class Session {
   ErrorOr<void> Close(Reader& in);
   ErrorOr<Ref<Node>> OpenStream(const Node& dir);
   struct DirBatch;
+  ErrorOr<Ref<Node>> FindListed(Reader& in, const ReadDirRequest& request, ReadDirReply& reply);
+  ErrorOr<void> ReadListed(Ref<Node>& node, DirBatch& batch);
   ErrorOr<void> FillBatch(Node& stream, DirBatch& batch);
   bool PutEntry(const Node& stream, DirBatch& batch, const struct HostDirent& entry);
 

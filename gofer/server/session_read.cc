@@ -33,11 +33,32 @@ ErrorOr<void> Session::Attach(Reader& in, Writer& out) {
 }
 
 ErrorOr<void> Session::Walk(Reader& in, Writer& out, UniqueFd& fd) {
+  TRY(WalkOne(in, out, fd));
+  return in.End();
+}
+
+ErrorOr<void> Session::WalkMany(Reader& in, Writer& out) {
+  auto request = TRY(in.Get<BatchRequest>());
+  if (request.count > kMaxBatchTargets) return kEINVAL;
+  size_t head_at = out.size();
+  out.Put(request);
+  constexpr size_t kLongestWalk = sizeof(WalkReply) + kMaxWalkNames * sizeof(WalkComponent) + kMaxTarget + 2;
+  for (uint32_t i = 0; i < request.count; ++i) {
+    if (out.size() + kLongestWalk > kMaxMessage) {
+      out.Patch(head_at, BatchRequest{i, 0});
+      return {};
+    }
+    UniqueFd none;
+    TRY(WalkOne(in, out, none));
+  }
+  return in.End();
+}
+
+ErrorOr<void> Session::WalkOne(Reader& in, Writer& out, UniqueFd& fd) {
   auto request = TRY(in.Get<WalkRequest>());
   if (request.count == 0 || request.count > kMaxWalkNames) return kEINVAL;
   std::string_view names[kMaxWalkNames];
   for (uint16_t i = 0; i < request.count; ++i) names[i] = TRY(in.GetString(kMaxName));
-  TRY(in.End());
   Ref<Node> base = TRY(GetDirectory(request.dir));
   WalkReply reply{};
   size_t reply_at = out.size();
@@ -214,12 +235,13 @@ struct Session::DirBatch {
   Writer& out;
   size_t limit;     // bytes of the whole reply
   uint64_t cookie;  // where to start, then where to go on
+  bool seek;        // the stream may stand elsewhere
   uint32_t count = 0;
   bool end = false;
 };
 
 ErrorOr<Ref<Node>> Session::OpenStream(const Node& dir) {
-  UniqueFd fd = TRY(service_.reopener.Reopen(dir.fd(), abi::kO_RDONLY | abi::kO_DIRECTORY));
+  UniqueFd fd = TRY(service_.reopener.ReopenDirectory(dir.fd()));
   return MakeRef<Node>(Node::Kind::kStream, std::move(fd), dir.root(), dir.hide(), dir.dev());
 }
 
@@ -250,7 +272,7 @@ bool Session::PutEntry(const Node& stream, DirBatch& batch, const HostDirent& e)
 ErrorOr<void> Session::FillBatch(Node& stream, DirBatch& batch) {
   std::vector<char> buffer(kDirentBuffer);
   MutexLock lock(stream.stream_mu);
-  TRY(host::Lseek(stream.fd(), static_cast<int64_t>(batch.cookie), abi::kSEEK_SET));
+  if (batch.seek) TRY(host::Lseek(stream.fd(), static_cast<int64_t>(batch.cookie), abi::kSEEK_SET));
   for (;;) {
     size_t n = TRY(host::Getdents64(stream.fd(), buffer.data(), buffer.size()));
     if (n == 0) {
@@ -267,29 +289,52 @@ ErrorOr<void> Session::FillBatch(Node& stream, DirBatch& batch) {
   }
 }
 
+// The directory or stream that a listing reads; a directory that was named gets a handle if one is asked for.
+ErrorOr<Ref<Node>> Session::FindListed(Reader& in, const ReadDirRequest& request, ReadDirReply& reply) {
+  std::string_view name = TRY(in.GetString(kMaxName));
+  TRY(in.End());
+  if (name.empty()) return handles_.Get(request.target.handle);
+  Place place = TRY(Resolve(request.target, name));
+  if (!place.found.is_dir()) return kENOTDIR;
+  if (place.found.hidden) return kEACCES;
+  Ref<Node> node = MakeRef<Node>(Node::Kind::kDirectory, std::move(place.found.fd), place.root(), place.found.hide,
+                                 place.found.attr.dev);
+  if (request.flags & kReadDirHandle) reply.directory = handles_.Insert(node).value_or(0);
+  return node;
+}
+
 ErrorOr<void> Session::ReadDir(Reader& in, Writer& out) {
   auto request = TRY(in.Get<ReadDirRequest>());
-  TRY(in.End());
-  Ref<Node> node = TRY(handles_.Get(request.handle));
+  if (request.flags & ~kReadDirHandle) return kEINVAL;
+  ReadDirReply reply{};
+  Ref<Node> node = TRY(FindListed(in, request, reply));
   bool fresh = node->kind() == Node::Kind::kDirectory;
-  if (fresh) {
-    if (request.cookie != 0) return kEINVAL;
+  size_t reply_at = out.size();
+  out.Put(reply);
+  DirBatch batch{out, std::min<size_t>(request.max_bytes, kMaxMessage), request.cookie, /*seek=*/!fresh};
+  ErrorOr<void> filled = ReadListed(node, batch);
+  if (!filled.ok()) {
+    if (reply.directory != 0) handles_.Close(reply.directory);
+    return filled;
+  }
+  reply.count = batch.count;
+  reply.end = batch.end;
+  // A directory that fits one reply needs no stream.
+  if (!fresh) reply.stream = request.target.handle;
+  else if (!batch.end) reply.stream = TRY(handles_.Insert(std::move(node)));
+  out.Patch(reply_at, reply);
+  return {};
+}
+
+// Turns a directory into its stream, and reads from it.
+ErrorOr<void> Session::ReadListed(Ref<Node>& node, DirBatch& batch) {
+  if (node->kind() == Node::Kind::kDirectory) {
+    if (batch.cookie != 0) return kEINVAL;
     node = TRY(OpenStream(*node));
   } else if (node->kind() != Node::Kind::kStream) {
     return kENOTDIR;
   }
-  ReadDirReply reply{};
-  size_t reply_at = out.size();
-  out.Put(reply);
-  DirBatch batch{out, std::min<size_t>(request.max_bytes, kMaxMessage), request.cookie};
-  TRY(FillBatch(*node, batch));
-  reply.count = batch.count;
-  reply.end = batch.end;
-  // A directory that fits one reply needs no stream.
-  if (fresh) reply.stream = batch.end ? 0 : TRY(handles_.Insert(std::move(node)));
-  else reply.stream = request.handle;
-  out.Patch(reply_at, reply);
-  return {};
+  return FillBatch(*node, batch);
 }
 
 }  // namespace moat::gofer

@@ -75,6 +75,70 @@ TEST_F(SessionTest, WalkStopsAtSymlinksFilesAndMissingNames) {
   EXPECT_EQ(Errno{missing.As<WalkReply>().error}, kENOENT);
 }
 
+TEST_F(SessionTest, WalkManyAnswersEveryWalkOfOneMessage) {
+  RunningServer server(MakeService({{dir_.path(), true}}));
+  RawClient client(server.fd());
+  Handle root = client.Attach();
+  auto ask = [&](uint32_t count, const std::vector<std::vector<std::string>>& walks) {
+    Writer w;
+    w.Put(BatchRequest{count, 0});
+    for (const auto& names : walks) {
+      w.Put(WalkRequest{root, static_cast<uint16_t>(names.size()), kWalkHandles});
+      for (const auto& name : names) w.PutString(name);
+    }
+    return client.Call(Op::kWalkMany, w);
+  };
+  RawReply reply = ask(3, {{"a", "b", "file"}, {"none"}, {"a", "link", "x"}});
+  ASSERT_EQ(reply.error, Errno{0});
+  Reader in(reply.body);
+  EXPECT_EQ(in.Get<BatchRequest>()->count, 3u);
+  auto first = *in.Get<WalkReply>();
+  EXPECT_EQ(first.count, 3);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(in.Get<WalkComponent>()->handle != 0, i < 2);
+  auto second = *in.Get<WalkReply>();
+  EXPECT_EQ(second.count, 0);
+  EXPECT_EQ(Errno{second.error}, kENOENT);
+  auto third = *in.Get<WalkReply>();
+  EXPECT_EQ(third.count, 2);
+  EXPECT_EQ(third.stop, static_cast<uint16_t>(WalkStop::kSymlink));
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(in.Get<WalkComponent>().ok());
+  EXPECT_EQ(*in.GetString(kMaxTarget), "b/file");
+  EXPECT_TRUE(in.End().ok());
+  EXPECT_EQ(ask(2, {{"a"}}).error, kEPROTO);
+  EXPECT_EQ(ask(1, {{"a"}, {"a"}}).error, kEPROTO);
+  EXPECT_EQ(ask(1, {{".."}}).error, Errno{0}) << "the walk itself says EINVAL";
+  EXPECT_EQ(ask(kMaxBatchTargets + 1, {}).error, kEINVAL);
+  // More than a message holds: as many as fit.
+  std::vector<std::string> deep(kMaxWalkNames, "a");
+  EXPECT_LE(ask(kMaxBatchTargets, std::vector<std::vector<std::string>>(kMaxBatchTargets, deep)).body.size(), kMaxMessage);
+}
+
+TEST_F(SessionTest, ReadDirOfANamedDirectoryBringsItsHandle) {
+  RunningServer server(MakeService({{dir_.path(), true}}));
+  RawClient client(server.fd());
+  Handle root = client.Attach();
+  auto list = [&](Target target, const char* name, uint32_t flags) {
+    Writer w;
+    w.Put(ReadDirRequest{target, 4096, flags, 0}), w.PutString(name);
+    return client.Call(Op::kReadDir, w);
+  };
+  RawReply reply = list({.handle = root}, "a", kReadDirHandle);
+  ASSERT_EQ(reply.error, Errno{0});
+  auto head = reply.As<ReadDirReply>();
+  EXPECT_EQ(head.count, 2u) << "b and link";
+  EXPECT_EQ(head.end, 1u);
+  EXPECT_EQ(head.stream, 0u);
+  ASSERT_NE(head.directory, 0u);
+  EXPECT_EQ(client.Walk(head.directory, {"link"}).As<WalkReply>().count, 1);
+  EXPECT_EQ(server.session().open_handles(), 2u);
+  EXPECT_EQ(list({.handle = root}, "a", 0).As<ReadDirReply>().directory, 0u);
+  EXPECT_EQ(list({.handle = root, .dev = 1, .ino = 1}, "a", kReadDirHandle).error, kESTALE);
+  EXPECT_EQ(list({.handle = root}, "top", kReadDirHandle).error, kENOTDIR);
+  EXPECT_EQ(list({.handle = root}, "..", kReadDirHandle).error, kEINVAL);
+  EXPECT_EQ(list({.handle = root}, "a", 2).error, kEINVAL);
+  EXPECT_EQ(server.session().open_handles(), 2u);
+}
+
 TEST_F(SessionTest, ReadDirGivesEveryNameOnceThroughSmallReplies) {
   std::set<std::string> expected{"a", "top"};
   for (int i = 0; i < 300; ++i) {
@@ -85,10 +149,10 @@ TEST_F(SessionTest, ReadDirGivesEveryNameOnceThroughSmallReplies) {
   RunningServer server(MakeService({{dir_.path(), true}}));
   RawClient client(server.fd());
   std::set<std::string> seen;
-  ReadDirRequest request{client.Attach(), 4096, 0};
+  ReadDirRequest request{{.handle = client.Attach()}, 4096, 0, 0};
   for (bool end = false; !end;) {
     Writer w;
-    w.Put(request);
+    w.Put(request), w.PutString("");
     RawReply reply = client.Call(Op::kReadDir, w);
     ASSERT_EQ(reply.error, Errno{0});
     EXPECT_LE(reply.body.size(), 4096u);
@@ -102,7 +166,7 @@ TEST_F(SessionTest, ReadDirGivesEveryNameOnceThroughSmallReplies) {
       EXPECT_EQ(entry.attr.ino, entry.ino);
       request.cookie = entry.next;
     }
-    request.handle = head.stream;
+    request.target.handle = head.stream;
     end = head.end;
   }
   EXPECT_EQ(seen, expected);

@@ -12,16 +12,25 @@ namespace moat::gofer {
 
 namespace {
 
-constexpr std::string_view kAclAccess = "system.posix_acl_access";
-constexpr std::string_view kAclDefault = "system.posix_acl_default";
-constexpr std::string_view kFileCapabilities = "security.capability";
 constexpr uint32_t kXattrCreate = 1, kXattrReplace = 2;
 
-bool IsChangeable(std::string_view name) {
-  return name.starts_with("user.") || name == kAclAccess || name == kAclDefault;
+// The usual value; larger ones take a second look.
+constexpr size_t kUsualValue = 512;
+
+// The value; kERANGE cannot be left.
+ErrorOr<void> PutXattr(int fd, const char* name, Writer& out) {
+  std::byte usual[kUsualValue];
+  auto n = host::Fgetxattr(fd, name, usual, sizeof usual);
+  if (n.ok()) {
+    out.PutBytes(usual, std::min(*n, sizeof usual));
+    return {};
+  }
+  if (n.error() != kERANGE) return n.error();
+  std::vector<std::byte> value(kMaxXattrValue);
+  size_t length = TRY(host::Fgetxattr(fd, name, value.data(), value.size()));
+  out.PutBytes(value.data(), std::min(length, value.size()));
+  return {};
 }
-// Everything else (trusted, security labels of the host) does not exist for a guest.
-bool IsShown(std::string_view name) { return IsChangeable(name) || name == kFileCapabilities; }
 
 ErrorOr<std::string> TakeXattrName(Reader& in) {
   std::string_view name = TRY(in.GetString(kMaxXattrName));
@@ -36,13 +45,10 @@ ErrorOr<void> Session::GetXattr(Reader& in, Writer& out) {
   Place place = TRY(ReadTarget(in, request.target));
   std::string name = TRY(TakeXattrName(in));
   TRY(in.End());
-  if (place.found.hidden || !IsShown(name)) return kENODATA;
+  if (place.found.hidden || !IsServedXattr(name)) return kENODATA;
   if (!place.found.is_dir() && !place.found.is_regular()) return kENODATA;
   UniqueFd fd = TRY(service_.reopener.Reopen(place.fd(), abi::kO_RDONLY));
-  std::vector<std::byte> value(kMaxXattrValue);
-  size_t n = TRY(host::Fgetxattr(fd.get(), name.c_str(), value.data(), value.size()));
-  out.PutBytes(value.data(), std::min(n, value.size()));
-  return {};
+  return PutXattr(fd.get(), name.c_str(), out);
 }
 
 ErrorOr<void> Session::SetXattr(Reader& in) {
@@ -53,7 +59,7 @@ ErrorOr<void> Session::SetXattr(Reader& in) {
   TRY(in.End());
   if (request.flags & ~(kXattrCreate | kXattrReplace)) return kEINVAL;
   if (value.size() > kMaxXattrValue) return kE2BIG;
-  if (!IsChangeable(name)) return kEOPNOTSUPP;
+  if (!IsChangeableXattr(name)) return kEOPNOTSUPP;
   if (!place.found.is_dir() && !place.found.is_regular()) return kEPERM;
   UniqueFd fd = TRY(service_.reopener.Reopen(place.fd(), abi::kO_RDONLY));
   return host::Fsetxattr(fd.get(), name.c_str(), value.data(), value.size(), request.flags);
@@ -71,7 +77,7 @@ ErrorOr<void> Session::ListXattr(Reader& in, Writer& out) {
   while (!rest.empty()) {
     std::string_view name = rest.substr(0, rest.find('\0'));
     rest.remove_prefix(std::min(name.size() + 1, rest.size()));
-    if (!IsShown(name)) continue;
+    if (!IsServedXattr(name)) continue;
     out.PutBytes(name.data(), name.size());
     out.PutBytes("", 1);
   }
@@ -83,7 +89,7 @@ ErrorOr<void> Session::RemoveXattr(Reader& in) {
   Place place = TRY(ReadChangeable(in, request.target));
   std::string name = TRY(TakeXattrName(in));
   TRY(in.End());
-  if (!IsChangeable(name)) return kEOPNOTSUPP;
+  if (!IsChangeableXattr(name)) return kEOPNOTSUPP;
   if (!place.found.is_dir() && !place.found.is_regular()) return kEPERM;
   UniqueFd fd = TRY(service_.reopener.Reopen(place.fd(), abi::kO_RDONLY));
   return host::Fremovexattr(fd.get(), name.c_str());

@@ -205,6 +205,7 @@ ErrorOr<std::string> GoferInode::ReadLink() {
 }
 
 ErrorOr<Ref<HostFd>> GoferInode::OpenHostFd(uint32_t flags) {
+  if (HostFds::full()) return kENFILE;  // a descriptor that finds no room would break the connection
   auto reply = TRY(CallOnTarget(gofer::Op::kOpen, [flags](gofer::Writer& w, const gofer::Target& target) {
     w.Put(gofer::OpenRequest{target, flags, 0});
   }));

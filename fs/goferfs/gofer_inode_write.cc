@@ -29,6 +29,7 @@ ErrorOr<Ref<GoferInode>> GoferInode::TakeNode(GoferClient::Reply& reply, std::st
 }
 
 ErrorOr<Ref<Inode>> GoferInode::Create(std::string_view name, const NewInode& node) {
+  if (HostFds::full()) return kENFILE;
   auto reply = TRY(CallInDirectory(gofer::Op::kCreate, [&](gofer::Writer& w, Handle dir) {
     w.Put(gofer::CreateRequest{dir, ToWire(node), abi::kO_RDWR, 0});
     w.PutString(name);
@@ -43,6 +44,7 @@ ErrorOr<Ref<Inode>> GoferInode::Create(std::string_view name, const NewInode& no
 }
 
 ErrorOr<Ref<Inode>> GoferInode::CreateUnnamed(const NewInode& node) {
+  if (HostFds::full()) return kENFILE;
   auto reply = TRY(CallInDirectory(gofer::Op::kCreateUnnamed, [&](gofer::Writer& w, Handle dir) {
     w.Put(gofer::CreateRequest{dir, ToWire(node), abi::kO_RDWR, gofer::kOpenHandle});
   }));

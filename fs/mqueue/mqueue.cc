@@ -7,6 +7,7 @@
 #include "abi/capability.h"
 #include "abi/fcntl.h"
 #include "abi/poll.h"
+#include "base/kern/held.h"
 #include "fs/vfs/anon.h"
 
 namespace moat {
@@ -168,12 +169,13 @@ ErrorOr<Ref<Mqueue>> MqueueFs::MakeLocked(const Credentials& creds, uint32_t mod
   {
     MutexLock lock(charge_mu_);
     uint64_t& of_user = charged_[creds.fsuid];
-    if (bytes > limit || of_user > limit - bytes || charged_in_all_ + bytes > kMaxHeld) {
+    if (bytes > limit || of_user > limit - bytes || charged_in_all_ + bytes > kMaxHeld || HeldMemory::full()) {
       if (of_user == 0) charged_.erase(creds.fsuid);
       return kEMFILE;
     }
     of_user += bytes;
     charged_in_all_ += bytes;
+    HeldMemory::TakeAlways(bytes);
   }
   return Ref<Mqueue>(new Mqueue(*this, creds, mode, static_cast<uint32_t>(messages), static_cast<uint32_t>(size)), AdoptRef{});
 }
@@ -182,6 +184,7 @@ void MqueueFs::Uncharge(uint32_t uid, uint64_t bytes) {
   MutexLock lock(charge_mu_);
   auto it = charged_.find(uid);
   charged_in_all_ -= bytes;
+  HeldMemory::Give(bytes);
   if ((it->second -= bytes) == 0) charged_.erase(it);
 }
 

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "abi/poll.h"
+#include "base/kern/held.h"
 
 namespace moat {
 
@@ -32,7 +34,24 @@ Pipe::Pipe() {
   g_slots.fetch_add(slots_.size(), std::memory_order_relaxed);
 }
 
-Pipe::~Pipe() { g_slots.fetch_sub(slot_count_.load(std::memory_order_relaxed), std::memory_order_relaxed); }
+Pipe::~Pipe() {
+  g_slots.fetch_sub(slot_count_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+  TaskMutexLock lock(lock_);
+  DropDataLocked();
+}
+
+ErrorOr<void> Pipe::MakeDataLocked(size_t slots) {
+  if (data_) return {};
+  if (!HeldMemory::Take(slots * kSlotSize)) return kENOMEM;
+  charged_ = slots * kSlotSize;
+  data_.reset(new std::byte[charged_]);  // not cleared: pages come when they are used
+  return {};
+}
+
+void Pipe::DropDataLocked() {
+  data_.reset();
+  HeldMemory::Give(std::exchange(charged_, 0));
+}
 
 // --- The ring. ---
 
@@ -70,7 +89,6 @@ void Pipe::ConsumeLocked(size_t n) {
 }
 
 std::span<std::byte> Pipe::FreeLocked() {
-  if (!data_) data_.reset(new std::byte[slots_.size() * kSlotSize]);  // not cleared: pages come when they are used
   size_t used = used_.load(std::memory_order_relaxed);
   size_t start = SlotAt(used);
   size_t count = std::min(slots_.size() - used, slots_.size() - start);
@@ -139,6 +157,7 @@ ErrorOr<size_t> Pipe::MergeLocked(IoSource& src) {
 
 ErrorOr<size_t> Pipe::WriteLocked(IoSource& src, bool packets) {
   if (readers() == 0) return kEPIPE;
+  TRY(MakeDataLocked(slots_.size()));
   size_t odd = src.remaining() % kSlotSize;
   size_t done = packets ? 0 : TRY(MergeLocked(src));
   if (done > 0 && done < odd) return done;
@@ -169,6 +188,7 @@ ErrorOr<size_t> Pipe::Write(IoSource& src, bool packets) {
 
 ErrorOr<size_t> Pipe::PassLocked(Pipe& from, Pipe& to, size_t length, bool consume) {
   if (to.readers() == 0) return kEPIPE;
+  TRY(to.MakeDataLocked(to.slots_.size()));
   if (from.empty()) return from.writers() == 0 ? ErrorOr<size_t>(0) : kEAGAIN;
   size_t done = 0;
   size_t used = from.used_.load(std::memory_order_relaxed);
@@ -221,7 +241,9 @@ ErrorOr<size_t> Pipe::Resize(uint64_t bytes) {
     if (wanted > now && g_slots.load(std::memory_order_relaxed) + wanted - now > kSoftLimitSlots) return kEPERM;
     std::vector<Slot> slots(wanted);
     std::unique_ptr<std::byte[]> data;
-    if (used) data.reset(new std::byte[wanted * kSlotSize]);
+    const size_t charge = used ? wanted * kSlotSize : 0;
+    if (!HeldMemory::Take(charge)) return kENOMEM;
+    if (used) data.reset(new std::byte[charge]);
     for (size_t nth = 0; nth < used; ++nth) {
       const Slot& slot = slots_[SlotAt(nth)];
       slots[nth] = slot;
@@ -229,7 +251,9 @@ ErrorOr<size_t> Pipe::Resize(uint64_t bytes) {
     }
     g_slots.fetch_add(wanted - now, std::memory_order_relaxed);
     slots_ = std::move(slots);
+    DropDataLocked();
     data_ = std::move(data);
+    charged_ = charge;
     first_ = 0;
     slot_count_.store(wanted, std::memory_order_relaxed);
   }
@@ -269,7 +293,7 @@ void Pipe::EmptyIfUnused() {
   if (readers() + writers() == 0) {
     size_t count = slots_.size();
     slots_.assign(std::min(count, kDefaultSlots), Slot{});
-    data_.reset();
+    DropDataLocked();
     first_ = 0;
     used_.store(0, std::memory_order_release);
     bytes_.store(0, std::memory_order_relaxed);

@@ -32,7 +32,7 @@ class Pipe final : public RefCounted {
   // Both hold the pipe's sleeping lock while they copy. Read: 0 without data and writers; kEAGAIN without data.
   ErrorOr<size_t> Read(IoSink& dst);
   // `packets`: each slot is a packet (O_DIRECT). Writes what fits, all or nothing of up to kSlotSize bytes; less also if the
-  // source gives less. kEPIPE without readers, kEAGAIN if full.
+  // source gives less. kEPIPE without readers, kEAGAIN if full, kENOMEM if the sandbox has no room for its buffer.
   ErrorOr<size_t> Write(IoSource& src, bool packets);
 
   // tee(2), splice(2) between two different pipes: copies or moves up to `length` bytes. 0 if `from` is at its end; kEAGAIN
@@ -77,7 +77,10 @@ class Pipe final : public RefCounted {
   // The data at the front that lies in one piece, at most `limit` bytes; one packet at a time.
   std::span<const std::byte> FrontLocked(size_t limit) MOAT_REQUIRES(lock_);
   void ConsumeLocked(size_t n) MOAT_REQUIRES(lock_);
-  // The free slots behind the last one that lie in one piece.
+  // Makes the block of memory; kENOMEM.
+  ErrorOr<void> MakeDataLocked(size_t slots) MOAT_REQUIRES(lock_);
+  void DropDataLocked() MOAT_REQUIRES(lock_);
+  // The free slots behind the last one that lie in one piece; MakeDataLocked came before.
   std::span<std::byte> FreeLocked() MOAT_REQUIRES(lock_);
   void AppendLocked(size_t n, bool packet) MOAT_REQUIRES(lock_);  // n bytes were put at FreeLocked()
   void PopLocked() MOAT_REQUIRES(lock_);
@@ -88,6 +91,7 @@ class Pipe final : public RefCounted {
   mutable TaskMutex lock_{LockRank::kPipe};
   std::vector<Slot> slots_ MOAT_GUARDED_BY(lock_);  // a power of two
   std::unique_ptr<std::byte[]> data_ MOAT_GUARDED_BY(lock_);  // slots_.size() * kSlotSize, or null before the first write
+  size_t charged_ MOAT_GUARDED_BY(lock_) = 0;  // bytes, to HeldMemory
   size_t first_ MOAT_GUARDED_BY(lock_) = 0;
   // Written under lock_, read by anyone.
   std::atomic<size_t> used_{0}, bytes_{0}, slot_count_{0};

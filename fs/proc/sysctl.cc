@@ -5,6 +5,7 @@
 #include "abi/capability.h"
 #include "base/host/process.h"
 #include "base/util/no_destructor.h"
+#include "base/kern/held.h"
 #include "fs/proc/format.h"
 #include "fs/proc/system_text.h"
 #include "fs/vfs/permissions.h"
@@ -97,9 +98,7 @@ constexpr Value kKernel[] = {
 };
 
 constexpr Value kFs[] = {
-    {"file-max", "9223372036854775807"},
     {"nr_open", "1048576"},
-    {"file-nr", "0\t0\t9223372036854775807"},
     {"inode-nr", "0\t0"},
     {"inode-state", "0\t0\t0\t0\t0\t0\t0"},
     {"dentry-state", "0\t0\t45\t0\t0\t0"},
@@ -192,6 +191,10 @@ void AddSysctls(StaticDir& sys, ProcSource& source) {
   Ref<StaticDir> kernel = sys.AddDir("kernel"), fs = sys.AddDir("fs"), vm = sys.AddDir("vm"), net = sys.AddDir("net");
   AddKernel(*kernel, source);
   AddAll(*fs, kFs);
+  Add(*fs, "file-max", []() -> ErrorOr<std::string> { return std::to_string(OpenFiles::limit()) + "\n"; });
+  Add(*fs, "file-nr", []() -> ErrorOr<std::string> {
+    return std::to_string(OpenFiles::used()) + "\t0\t" + std::to_string(OpenFiles::limit()) + "\n";
+  });
   AddAll(*fs->AddDir("inotify"), kInotify);
   AddAll(*fs->AddDir("mqueue"), kMqueue);
   constexpr Value kEpoll[] = {{"max_user_watches", "14772183"}};

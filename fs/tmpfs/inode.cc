@@ -2,6 +2,7 @@
 
 #include "abi/stat.h"
 #include "abi/xattr.h"
+#include "base/kern/held.h"
 #include "fs/vfs/vfs.h"
 
 namespace moat {
@@ -18,7 +19,13 @@ TmpfsInode::TmpfsInode(Tmpfs& fs, uint32_t type, uint64_t ino, const NewInode& m
   attr_.atime = attr_.mtime = attr_.ctime = attr_.btime = vfs::CurrentTime();
 }
 
-TmpfsInode::~TmpfsInode() { tmpfs().DropInode(); }
+TmpfsInode::~TmpfsInode() {
+  {
+    MutexLock lock(mu_);
+    if (xattrs_) HeldMemory::Give(xattrs_->bytes);
+  }
+  tmpfs().DropInode();
+}
 
 ErrorOr<Attr> TmpfsInode::GetAttr() {
   Refresh();
@@ -72,7 +79,9 @@ ErrorOr<void> TmpfsInode::SetXattr(std::string_view name, std::string_view value
   if (present && (flags & abi::kXATTR_CREATE)) return kEEXIST;
   if (!present && (flags & abi::kXATTR_REPLACE)) return kENODATA;
   size_t bytes = xattrs_->bytes + value.size() + (present ? 0 : name.size()) - (present ? it->second.size() : 0);
-  if (bytes > kMaxXattrBytes) return kENOSPC;
+  if (bytes > kMaxXattrBytes || (bytes > xattrs_->bytes && HeldMemory::full())) return kENOSPC;
+  HeldMemory::TakeAlways(bytes);
+  HeldMemory::Give(xattrs_->bytes);
   xattrs_->values.insert_or_assign(std::string(name), std::string(value));
   xattrs_->bytes = bytes;
   attr_.ctime = vfs::CurrentTime();
@@ -85,7 +94,9 @@ ErrorOr<void> TmpfsInode::RemoveXattr(std::string_view name) {
   if (!xattrs_) return kENODATA;
   auto it = xattrs_->values.find(name);
   if (it == xattrs_->values.end()) return kENODATA;
-  xattrs_->bytes -= it->first.size() + it->second.size();
+  const size_t freed = it->first.size() + it->second.size();
+  xattrs_->bytes -= freed;
+  HeldMemory::Give(freed);
   xattrs_->values.erase(it);
   attr_.ctime = vfs::CurrentTime();
   if (name == abi::kXATTR_NAME_POSIX_ACL_ACCESS) has_acl_.store(false, std::memory_order_relaxed);

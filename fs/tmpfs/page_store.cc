@@ -7,6 +7,8 @@
 #include "abi/fcntl.h"
 #include "abi/mman.h"
 #include "base/host/file.h"
+#include "base/kern/held.h"
+#include "base/util/no_destructor.h"
 
 namespace moat {
 
@@ -34,9 +36,32 @@ void Grow(std::vector<std::byte>& page, size_t n) {
 
 }  // namespace
 
+struct PageStore::All {
+  Mutex mu;  // below a store's own
+  IntrusiveList<PageStore, &PageStore::node_> stores MOAT_GUARDED_BY(mu);
+};
+
+PageStore::All& PageStore::GetAll() {
+  static NoDestructor<All> all;
+  return *all;
+}
+
 PageStore::~PageStore() {
-  limit_->Uncharge(charged_.load(std::memory_order_relaxed));
   UniqueFd close(fd());
+  if (close.valid()) {
+    HostFds::Drop();
+    MutexLock lock(GetAll().mu);
+    node_.Unlink();
+  }
+  limit_->Uncharge(charged_.load(std::memory_order_relaxed));
+}
+
+uint64_t PageStore::RecountAll() {
+  All& all = GetAll();
+  MutexLock lock(all.mu);
+  uint64_t pages = 0;
+  for (PageStore& store : all.stores) pages += store.CountPages();
+  return pages * kPage;
 }
 
 ErrorOr<size_t> PageStore::Fetch(std::span<std::byte> to, uint64_t offset) {
@@ -216,6 +241,7 @@ ErrorOr<uint64_t> PageStore::SeekHole(uint64_t offset, uint64_t size) {
 
 ErrorOr<int> PageStore::ToMemfdLocked(uint64_t size) {
   if (fd() >= 0) return fd();
+  if (HostFds::full()) return kENFILE;
   ErrorOr<UniqueFd> made = host::MemfdCreate("tmpfs", abi::kMFD_CLOEXEC);
   if (!made.ok()) return made.error() == kEMFILE ? kENFILE : made.error();
   if (size) TRY(host::Ftruncate(made->get(), size));
@@ -229,7 +255,10 @@ ErrorOr<int> PageStore::ToMemfdLocked(uint64_t size) {
     if (put != page.size()) return kENOSPC;
   }
   pages_.clear();
+  HostFds::Add();
   fd_.store(made->Release(), std::memory_order_release);
+  MutexLock lock(GetAll().mu);
+  GetAll().stores.PushBack(*this);
   return fd();
 }
 

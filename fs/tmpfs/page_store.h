@@ -14,6 +14,7 @@
 #include "base/kern/io.h"
 #include "base/sync/mutex.h"
 #include "base/util/error.h"
+#include "base/util/intrusive_list.h"
 #include "base/util/ref.h"
 #include "base/util/unique_fd.h"
 #include "fs/tmpfs/memory_limit.h"
@@ -48,6 +49,8 @@ class PageStore {
   int fd() const { return fd_.load(std::memory_order_acquire); }
   // Pages held. Asks the host for a memfd's (mappings may have written to it) and charges the difference. Any thread.
   uint64_t CountPages();
+  // CountPages of every store with a memfd: guests write to those through mappings, unseen. Their bytes together. Any thread.
+  static uint64_t RecountAll();
 
  private:
   // Up to 4096 bytes; what is not there reads as zero.
@@ -63,6 +66,10 @@ class PageStore {
   std::map<uint64_t, Page> pages_ MOAT_GUARDED_BY(mu_);  // by page number, while fd_ is -1
   std::atomic<int> fd_{-1};                              // owned; set under mu_
   std::atomic<uint64_t> charged_{0};
+  ListNode node_;  // in the list of stores with a memfd; its lock guards it
+
+  struct All;
+  static All& GetAll();
 };
 
 }  // namespace moat

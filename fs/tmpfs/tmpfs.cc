@@ -4,11 +4,15 @@
 
 #include "abi/mman.h"
 #include "abi/stat.h"
+#include "base/kern/held.h"
 #include "fs/tmpfs/directory.h"
 
 namespace moat {
 
 namespace {
+
+// What an inode and its name take of our memory, about.
+constexpr uint64_t kInodeBytes = 1024;
 
 // "10m", "50%" is not supported. Suffixes k, m, g.
 ErrorOr<uint64_t> ParseSize(std::string_view text) {
@@ -61,7 +65,7 @@ ErrorOr<void> ParseOption(std::string_view option, TmpfsOptions& o) {
 Ref<Tmpfs> Tmpfs::Create(TmpfsOptions options) {
   NewInode made{options.mode, options.uid, options.gid};
   Ref<Tmpfs> fs(new Tmpfs(std::move(options)), AdoptRef{});
-  uint64_t ino = *fs->TakeInode();
+  uint64_t ino = fs->CountInode();
   MutexLock lock(fs->mu_);
   fs->root_ = MakeRef<TmpfsDirectory>(*fs, ino, made);
   return fs;
@@ -105,11 +109,19 @@ ErrorOr<StatFs> Tmpfs::Stat() {
 }
 
 ErrorOr<uint64_t> Tmpfs::TakeInode() {
-  if (inodes_.fetch_add(1, std::memory_order_relaxed) >= options_.max_inodes) {
-    DropInode();
-    return kENOSPC;
-  }
+  if (inodes_.load(std::memory_order_relaxed) >= options_.max_inodes || HeldMemory::full()) return kENOSPC;
+  return CountInode();
+}
+
+uint64_t Tmpfs::CountInode() {
+  inodes_.fetch_add(1, std::memory_order_relaxed);
+  HeldMemory::TakeAlways(kInodeBytes);
   return next_ino_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Tmpfs::DropInode() {
+  inodes_.fetch_sub(1, std::memory_order_relaxed);
+  HeldMemory::Give(kInodeBytes);
 }
 
 void Tmpfs::Bury(std::vector<Ref<Inode>> inodes) {

@@ -44,7 +44,8 @@ class Tmpfs final : public FileSystem {
   explicit Tmpfs(TmpfsOptions options) : options_(std::move(options)) {}
   // Counts an inode in; kENOSPC.
   ErrorOr<uint64_t> TakeInode();
-  void DropInode() { inodes_.fetch_sub(1, std::memory_order_relaxed); }
+  uint64_t CountInode();  // the same without a limit
+  void DropInode();
   // Destroys the children of a dying directory without recursion: a tree can be deeper than a stack.
   void Bury(std::vector<Ref<Inode>> inodes);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/kern/held.h"
 #include "fs/vfs/file_lock.h"
 
 namespace moat {
@@ -16,6 +17,7 @@ FdTable::~FdTable() {
     MutexLock lock(mu_);
     slots = std::move(slots_);
   }
+  HeldMemory::Give(slots.size() * sizeof(Slot));
   for (Slot& slot : slots) {
     if (slot.file) static_cast<void>(Finish(std::move(slot.file)));
   }
@@ -35,13 +37,20 @@ ErrorOr<Ref<FileDescription>> FdTable::Get(int fd) const {
   return file;
 }
 
+ErrorOr<void> FdTable::GrowLocked(size_t count) {
+  if (!HeldMemory::Take((count - slots_.size()) * sizeof(Slot))) return kENOMEM;
+  slots_.resize(count);
+  return {};
+}
+
 ErrorOr<int> FdTable::Install(Ref<FileDescription> file, bool cloexec, uint64_t limit, int lowest) {
   if (lowest < 0 || static_cast<uint64_t>(lowest) >= limit) return kEINVAL;
+  if (OpenFiles::over()) return kENFILE;  // `file` is one too many, or was made when there was room
   MutexLock lock(mu_);
   size_t fd = std::max(static_cast<size_t>(lowest), lowest_free_);
   while (fd < slots_.size() && slots_[fd].file) ++fd;
   if (fd >= limit) return kEMFILE;
-  if (fd >= slots_.size()) slots_.resize(std::max({fd + 1, kFirstSlots, std::min(slots_.size() * 2, size_t{limit})}));
+  if (fd >= slots_.size()) TRY(GrowLocked(std::max({fd + 1, kFirstSlots, std::min(slots_.size() * 2, size_t{limit})})));
   if (static_cast<size_t>(lowest) <= lowest_free_) lowest_free_ = fd + 1;
   slots_[fd] = {std::move(file), cloexec};
   ++open_;
@@ -53,7 +62,7 @@ ErrorOr<int> FdTable::InstallAt(Ref<FileDescription> file, int fd_, bool cloexec
   size_t fd = static_cast<size_t>(fd_);
   {
     MutexLock lock(mu_);
-    if (fd >= slots_.size()) slots_.resize(std::max(fd + 1, kFirstSlots));
+    if (fd >= slots_.size()) TRY(GrowLocked(std::max(fd + 1, kFirstSlots)));
     std::swap(slots_[fd].file, file);
     slots_[fd].cloexec = cloexec;
     if (!file) ++open_;
@@ -137,6 +146,7 @@ Ref<FdTable> FdTable::Copy(uint32_t below) const {
   size_t end = std::min(slots_.size(), static_cast<size_t>(below));
   while (end > 0 && !slots_[end - 1].file) --end;
   copy->slots_.assign(slots_.begin(), slots_.begin() + static_cast<ptrdiff_t>(end));
+  HeldMemory::TakeAlways(end * sizeof(Slot));  // fork and its kin look whether there is room
   for (const Slot& slot : copy->slots_) copy->open_ += slot.file ? 1 : 0;
   copy->lowest_free_ = std::min(lowest_free_, end);
   return copy;

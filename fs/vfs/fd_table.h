@@ -23,9 +23,10 @@ class FdTable final : public RefCounted {
   ErrorOr<Ref<FileDescription>> Get(int fd) const;
   ErrorOr<Ref<FileDescription>> GetRaw(int fd) const;
 
-  // Puts `file` at the lowest free number >= `lowest` and below `limit` (RLIMIT_NOFILE). kEMFILE; kEINVAL if lowest >= limit.
+  // Puts `file` at the lowest free number >= `lowest` and below `limit` (RLIMIT_NOFILE). kEMFILE; kEINVAL if lowest >= limit;
+  // kENFILE if the sandbox has more files open than it may; kENOMEM if a larger table does not fit its memory.
   ErrorOr<int> Install(Ref<FileDescription> file, bool cloexec, uint64_t limit, int lowest = 0);
-  // dup3(2)'s second half: replaces what `fd` was (closing it, errors dropped). kEBADF if fd >= limit.
+  // dup3(2)'s second half: replaces what `fd` was (closing it, errors dropped). kEBADF if fd >= limit; kENOMEM.
   ErrorOr<int> InstallAt(Ref<FileDescription> file, int fd, bool cloexec, uint64_t limit);
   // close(2): the descriptor is gone whatever Flush says. kEBADF.
   ErrorOr<void> Close(int fd);
@@ -52,6 +53,7 @@ class FdTable final : public RefCounted {
     Ref<FileDescription> file;  // null: free
     bool cloexec = false;
   };
+  ErrorOr<void> GrowLocked(size_t count) MOAT_REQUIRES(mu_);
   // What close(2) does once the slot is free.
   ErrorOr<void> Finish(Ref<FileDescription> file);
 

@@ -2,6 +2,7 @@
 
 #include "abi/fcntl.h"
 #include "abi/inotify.h"
+#include "base/kern/held.h"
 #include "base/util/no_destructor.h"
 #include "fs/vfs/file_lock.h"
 #include "fs/vfs/inotify.h"
@@ -27,7 +28,10 @@ void FileDescription::Dispose() const {
   delete this;
 }
 
+FileDescription::FileDescription(const Path& path, uint32_t flags) : path_(path), flags_(flags) { OpenFiles::Add(); }
+
 FileDescription::~FileDescription() {
+  OpenFiles::Drop();
   if (FileLocks* locks = inode().locks_or_null()) locks->ReleaseOwner(this);
   if (announced_) NotifyFile(path_, writable() ? abi::kIN_CLOSE_WRITE : abi::kIN_CLOSE_NOWRITE);
   if (holds_write_access_) inode().PutWriteAccess();

@@ -131,7 +131,7 @@ class FileDescription : public RefCounted {
   std::atomic<int> owner_signal{0};
 
  protected:
-  FileDescription(const Path& path, uint32_t flags) : path_(path), flags_(flags) {}
+  FileDescription(const Path& path, uint32_t flags);
   ~FileDescription() override;
   void Dispose() const final;
 

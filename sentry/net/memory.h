@@ -5,6 +5,8 @@
 #include <atomic>
 #include <cstddef>
 
+#include "base/kern/held.h"
+
 namespace moat {
 
 class SocketMemory {
@@ -12,10 +14,16 @@ class SocketMemory {
   // Enough for a thousand full connections; then sends fail with ENOBUFS (datagrams are dropped), as in Linux beyond tcp_mem.
   static constexpr size_t kLimit = size_t{512} << 20;
 
-  static void Take(size_t bytes) { used_.fetch_add(bytes, std::memory_order_relaxed); }
-  static void Give(size_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
+  static void Take(size_t bytes) {
+    used_.fetch_add(bytes, std::memory_order_relaxed);
+    HeldMemory::TakeAlways(bytes);
+  }
+  static void Give(size_t bytes) {
+    used_.fetch_sub(bytes, std::memory_order_relaxed);
+    HeldMemory::Give(bytes);
+  }
   static size_t used() { return used_.load(std::memory_order_relaxed); }
-  static bool full() { return used() >= kLimit; }
+  static bool full() { return used() >= kLimit || HeldMemory::full(); }
 
  private:
   static inline std::atomic<size_t> used_{0};

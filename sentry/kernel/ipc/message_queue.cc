@@ -5,6 +5,7 @@
 
 #include "abi/capability.h"
 #include "abi/poll.h"
+#include "base/kern/held.h"
 
 namespace moat {
 
@@ -21,7 +22,10 @@ SysvQueue::SysvQueue(MessageQueues& owner, int32_t key, int mode, const Credenti
     : IpcObject(key, mode, creds), owner_(owner) {}
 
 SysvQueue::~SysvQueue() {
-  for (const SysvMessage& m : messages_) owner_.held_.fetch_sub(Cost(m), std::memory_order_relaxed);
+  for (const SysvMessage& m : messages_) {
+    owner_.held_.fetch_sub(Cost(m), std::memory_order_relaxed);
+    HeldMemory::Give(Cost(m));
+  }
 }
 
 ErrorOr<void> SysvQueue::TrySend(const Credentials& creds, SysvMessage& message, int pid) {
@@ -31,10 +35,12 @@ ErrorOr<void> SysvQueue::TrySend(const Credentials& creds, SysvMessage& message,
     if (removed) return kEIDRM;
     TRY(Check(creds, 0200));
     if (bytes_ + message.text.size() > max_bytes_ || messages_.size() + 1 > max_bytes_) return kEAGAIN;
+    if (HeldMemory::full()) return kENOMEM;
     if (owner_.held_.fetch_add(cost, std::memory_order_relaxed) + cost > MessageQueues::kMaxHeld) {
       owner_.held_.fetch_sub(cost, std::memory_order_relaxed);
       return kENOMEM;
     }
+    HeldMemory::TakeAlways(cost);
     bytes_ += message.text.size();
     messages_.push_back(std::move(message));
     last_sender_ = pid;
@@ -80,6 +86,7 @@ ErrorOr<SysvMessage> SysvQueue::TryReceive(const Credentials& creds, uint64_t si
     }
     bytes_ -= it->text.size();
     owner_.held_.fetch_sub(Cost(*it), std::memory_order_relaxed);
+    HeldMemory::Give(Cost(*it));
     taken = std::move(*it);
     messages_.erase(it);
     last_receiver_ = pid;

@@ -59,6 +59,9 @@ class TrapSink {
  public:
   // The handler may destroy `thread` (exit, exec) before it returns kParked: the platform touches it after kResume only.
   virtual Verdict OnTrap(GuestThread& thread, const Trap& trap) = 0;
+  // The host ended `thread` while it was parked (out of memory): its next Resume would give kDied, but whoever owns it may be
+  // waiting for something else. On a fiber.
+  virtual void OnDiedParked(GuestThread& thread) {}
 
  protected:
   ~TrapSink() = default;

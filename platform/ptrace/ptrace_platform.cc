@@ -292,7 +292,13 @@ void PtracePlatform::OnEnd(HostThread& thread, int status) {
   thread.NoteEnd(status);
   hosts_.erase(thread.tid());
   PtraceThread* owner = thread.owner;
-  if (owner != nullptr && owner->owes_trap) Queue(*owner, DiedTrap(status));
+  if (owner != nullptr && owner->owes_trap) {
+    Queue(*owner, DiedTrap(status));
+  } else if (owner != nullptr) {
+    Executor::Get().Post([this, serial = owner->serial()] {
+      if (PtraceThread* parked = FindThread(serial)) sink_->OnDiedParked(*parked);
+    });
+  }
   retired_.erase(thread.tid());  // last: it may own `thread`
 }
 

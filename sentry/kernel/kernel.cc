@@ -43,6 +43,10 @@ Verdict Kernel::OnTrap(GuestThread& thread, const Trap& trap) {
   return static_cast<Task*>(thread.owner())->OnTrap(trap);
 }
 
+void Kernel::OnDiedParked(GuestThread& thread) {
+  if (thread.owner()) static_cast<Task*>(thread.owner())->group().ExitAll(abi::kSIGKILL);
+}
+
 // --- The tables. ---
 
 ErrorOr<int> Kernel::AllocatePid(int wanted) {

@@ -40,6 +40,7 @@ class Kernel final : public TrapSink {
   void set_mounts(Ref<MountNamespace> mounts);
 
   Verdict OnTrap(GuestThread& thread, const Trap& trap) override;
+  void OnDiedParked(GuestThread& thread) override;
 
   // --- The tables. tasks_lock guards trees and tables; see thread_group.h. ---
   Mutex tasks_lock;

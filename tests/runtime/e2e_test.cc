@@ -286,6 +286,19 @@ TEST(DoTest, KillingAStubEndsOnlyItsProcess) {
   EXPECT_EQ(moat.out(), "ready\n137\n");
 }
 
+TEST(DoTest, KillingTheStubOfASleeperEndsItsProcess) {
+  MoatProcess moat = Shell("sleep 1234 & echo ready; wait $!; echo $?");
+  ASSERT_TRUE(moat.OutputContains("ready"));
+  const pid_t sentry = DescendantNamed(moat.pid(), "moat-sentry").pid;
+  // The youngest stub, once there are three: the zygote, the shell and `sleep`, which has asked for its sleep by then.
+  std::vector<HostProcess> stubs;
+  ASSERT_TRUE(Eventually([&] { return (stubs = DescendantsOf(sentry)).size() >= 3; }));
+  SleepMs(200);
+  kill(stubs.back().pid, SIGKILL);
+  EXPECT_EQ(moat.Wait(), 0) << moat.err();
+  EXPECT_EQ(moat.out(), "ready\n137\n");
+}
+
 TEST(DoTest, NothingIsLeftAfterAnOrdinaryEnd) {
   MoatProcess moat = Shell("sleep 60 & echo ready; sleep 0.3");
   ASSERT_TRUE(moat.OutputContains("ready"));

@@ -1,5 +1,7 @@
 #include "base/host/memory.h"
 
+#include <malloc.h>
+
 #include "abi/mman.h"
 #include "abi/syscall_nr.h"
 
@@ -34,6 +36,7 @@ void ReleaseImagePages() {
   // Private pages that were never written are dropped without loss; a failure costs memory only.
   (void)Madvise(reinterpret_cast<void*>(begin), end - begin, abi::kMADV_DONTNEED);
 }
+void TrimHeap() { (void)malloc_trim(0); }
 ErrorOr<long> Membarrier(int command, uint32_t flags) { return Call<long>(abi::kNr_membarrier, command, flags, 0); }
 
 }  // namespace moat::host

@@ -20,6 +20,8 @@ ErrorOr<void> Mincore(void* addr, size_t length, uint8_t* resident);
 // Lets go of the pages of this program's read-only image that start-up touched; what is used again is mapped again from
 // the page cache. For processes that from now on mostly wait: it is most of their resident memory.
 void ReleaseImagePages();
+// Gives memory that the heap holds but does not use back to the kernel. Takes milliseconds.
+void TrimHeap();
 ErrorOr<long> Membarrier(int command, uint32_t flags);
 
 }  // namespace moat::host

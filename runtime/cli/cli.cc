@@ -80,10 +80,6 @@ void AddCommandFlags(CLI::App& app, DoOptions& o) {
       ->type_name("NAME")
       ->group(group)
       ->capture_default_str();
-  app.add_option("--timeout", o.timeout_s, "End the command after so many seconds")
-      ->type_name("SECONDS")
-      ->check(CLI::PositiveNumber.description(""))
-      ->group(group);
 }
 
 // `strace` gets "-" for the bare flag.
@@ -101,6 +97,22 @@ void AddSandboxFlags(CLI::App& app, DoOptions& o, std::string& strace) {
       ->type_name("FILE")
       ->group(group);
   app.add_flag("--debug", o.debug, "Log much more")->group(group);
+}
+
+void AddLimitFlags(CLI::App& app, DoOptions& o) {
+  const char* group = "Limits";
+  app.add_option("--memory", o.memory_bytes, "Most memory for the sandbox: 512M, 2G (default: what the host can spare)")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(false).description(""))
+      ->group(group);
+  app.add_option("--pids", o.pids, "Most processes and threads at once (default: 8192, fewer with little memory)")
+      ->type_name("N")
+      ->check(CLI::Range(1u, 32768u).description(""))
+      ->group(group);
+  app.add_option("--timeout", o.timeout_s, "End the command after so many seconds")
+      ->type_name("SECONDS")
+      ->check(CLI::PositiveNumber.description(""))
+      ->group(group);
 }
 
 std::string Version() {
@@ -147,6 +159,7 @@ int Parse(int argc, char** argv, char** envp) {
   run->footer(kDoFooter);
   AddFileFlags(*run, options);
   AddCommandFlags(*run, options);
+  AddLimitFlags(*run, options);
   AddSandboxFlags(*run, options, strace);
 
   SplitArgs args = Split(argc, argv);

@@ -43,7 +43,7 @@ int Do(const DoOptions& options, char** envp) {
   const TerminalGuard terminal(caller.tty);
   Sandbox sandbox = Launch(plan, caller, outputs.files);
   host::ReleaseImagePages();
-  return Supervise(sandbox, signals, caller, options.timeout_s);
+  return Supervise(sandbox, signals, caller, {.timeout_s = options.timeout_s, .memory_bytes = plan.sentry.memory_bytes});
 }
 
 }  // namespace moat

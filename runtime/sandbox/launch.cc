@@ -1,5 +1,7 @@
 #include "runtime/sandbox/launch.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 
@@ -98,6 +100,16 @@ void MapIds(int pid, const SandboxConfig& config) {
        "cannot map the sandbox's user");
 }
 
+// Raising needs no privilege, nor does going back. Opened now: later the process is undumpable and its files are root's.
+void RaiseOomScore(Sandbox& sandbox) {
+  constexpr int kMore = 500, kMost = 1000;
+  const std::string path = "/proc/" + std::to_string(sandbox.sentry_pid) + "/oom_score_adj";
+  sandbox.oom_score_before = Must(ReadFile(path), path);
+  sandbox.oom_score = Must(host::Openat(abi::kAT_FDCWD, path.c_str(), abi::kO_WRONLY | abi::kO_CLOEXEC), path);
+  const std::string raised = std::to_string(std::min(std::atoi(sandbox.oom_score_before.c_str()) + kMore, kMost));
+  Must(host::WriteFull(sandbox.oom_score.get(), raised.data(), raised.size()), path);
+}
+
 void StartBoth(const SandboxPlan& plan, const Caller& caller, const LaunchFiles& files, const Resources& r,
                Sandbox& sandbox) {
   // 1. Root's groups would be the sentry's: it cannot drop them itself once they are unmapped.
@@ -109,6 +121,7 @@ void StartBoth(const SandboxPlan& plan, const Caller& caller, const LaunchFiles&
   // 3. The sentry waits in its namespaces until its ids are mapped.
   Child sentry = Child::Start(SentrySpec(r, caller, files));
   sandbox.sentry_pid = sentry.pid();
+  RaiseOomScore(sandbox);
   MapIds(sentry.pid(), plan.sentry);
   sentry.Go();
   // 4. Nobody of the same user may look into us any more; /proc/PID/uid_map above needed it.
@@ -139,6 +152,13 @@ Sandbox Launch(const SandboxPlan& plan, const Caller& caller, const LaunchFiles&
     throw;
   }
   return sandbox;
+}
+
+void SpareSentry(Sandbox& sandbox) {
+  const std::string& before = sandbox.oom_score_before;
+  // One that is gone already needs it no more.
+  (void)host::WriteFull(sandbox.oom_score.get(), before.data(), before.size());
+  sandbox.oom_score.Reset();
 }
 
 void Destroy(Sandbox& sandbox) {

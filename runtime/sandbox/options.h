@@ -26,6 +26,8 @@ struct DoOptions {
   std::string user;  // UID[:GID] or a name of the sandbox's /etc/passwd; empty: the caller
   std::string hostname = "moat";
   double timeout_s = 0;  // 0: none
+  uint64_t memory_bytes = 0;  // 0: what the host can spare
+  uint32_t pids = 0;          // 0: the default
 
   PlatformChoice platform = PlatformChoice::kAuto;
   std::optional<std::string> strace;  // a file on the host; empty: standard error

@@ -1,11 +1,13 @@
 #include "runtime/sandbox/plan.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "abi/fcntl.h"
 #include "base/host/file.h"
 #include "base/util/log.h"
 #include "runtime/sandbox/hide_list.h"
+#include "runtime/sandbox/memory_guard.h"
 #include "runtime/sandbox/mounts.h"
 #include "runtime/sandbox/users.h"
 #include "runtime/util/failure.h"
@@ -76,6 +78,21 @@ std::string PlanCwd(const DoOptions& options, const Caller& caller) {
   return host_root && !caller.cwd.empty() ? caller.cwd : "/";
 }
 
+void PlanLimits(const DoOptions& options, SandboxConfig& config) {
+  constexpr uint64_t kLeastMemory = 16 << 20;
+  constexpr uint64_t kBytesPerTask = 256 << 10;  // a small process: page tables, stacks, what the kernel keeps of it
+  constexpr uint32_t kFewestTasks = 64;
+  if (options.memory_bytes != 0 && options.memory_bytes < kLeastMemory)
+    throw Failure("--memory: a sandbox needs at least 16 MiB");
+  config.memory_bytes = options.memory_bytes != 0 ? options.memory_bytes : SpareMemory();
+  config.layer_bytes = config.memory_bytes / 2;
+  // Every guest thread is one of the host, and takes one of its pids: others need them too.
+  const uint64_t host_pids = std::strtoull(ReadFile("/proc/sys/kernel/pid_max").value_or("").c_str(), nullptr, 10);
+  uint64_t tasks = std::min<uint64_t>(config.memory_bytes / kBytesPerTask, config.max_tasks);
+  if (host_pids != 0) tasks = std::min(tasks, host_pids / 4);
+  config.max_tasks = options.pids != 0 ? options.pids : std::max(static_cast<uint32_t>(tasks), kFewestTasks);
+}
+
 }  // namespace
 
 SandboxPlan MakePlan(const DoOptions& options, const Caller& caller) {
@@ -96,6 +113,7 @@ SandboxPlan MakePlan(const DoOptions& options, const Caller& caller) {
   if (!caller.privileged) sentry.host_uid = caller.uid, sentry.host_gid = caller.gid;
   plan.gofer.log_level = sentry.log_level;
   plan.gofer.privileged = caller.privileged;
+  PlanLimits(options, sentry);
   PlanEnv(options, caller, plan);
   PlanMounts(options, caller, sentry.cwd, plan);
   PlanUser(options, caller, sentry);

@@ -49,6 +49,21 @@ class PlanTest : public testing::Test {
   DoOptions options_;
 };
 
+TEST_F(PlanTest, LimitsFitTheHostAndEachOther) {
+  const SandboxPlan spare = MakePlan(options_, caller_);
+  EXPECT_GE(spare.sentry.memory_bytes, uint64_t{64} << 20);
+  EXPECT_LE(spare.sentry.max_tasks, 8192u);
+  options_.memory_bytes = 32 << 20;
+  const SandboxPlan small = MakePlan(options_, caller_);
+  EXPECT_EQ(small.sentry.memory_bytes, uint64_t{32} << 20);
+  EXPECT_EQ(small.sentry.layer_bytes, uint64_t{16} << 20);
+  EXPECT_EQ(small.sentry.max_tasks, 128u) << "so many fit";
+  options_.pids = 5;
+  EXPECT_EQ(MakePlan(options_, caller_).sentry.max_tasks, 5u);
+  options_.memory_bytes = 1 << 20;
+  EXPECT_THROW(MakePlan(options_, caller_), Failure);
+}
+
 TEST_F(PlanTest, RootIsAnOverlayOverTheHostAndSystemDirsAreOurs) {
   const SandboxPlan plan = MakePlan(options_, caller_);
   ASSERT_EQ(plan.sentry.mounts[0].kind, MountKind::kOverlay);

@@ -17,6 +17,7 @@
 #include "base/host/signal.h"
 #include "base/host/socket.h"
 #include "base/host/time.h"
+#include "runtime/sandbox/memory_guard.h"
 #include "runtime/util/failure.h"
 #include "sentry/control/protocol.h"
 
@@ -41,8 +42,8 @@ std::string DescribeEnd(int status) {
 
 class Supervisor {
  public:
-  Supervisor(Sandbox& sandbox, int signals, bool job_control)
-      : sandbox_(sandbox), signals_(signals), job_control_(job_control) {}
+  Supervisor(Sandbox& sandbox, int signals, bool job_control, uint64_t memory_bytes)
+      : sandbox_(sandbox), signals_(signals), job_control_(job_control), memory_(sandbox.sentry_pid, memory_bytes) {}
 
   int Run(double timeout_s) {
     if (timeout_s > 0) deadline_ = host::NowMonotonicNs() + std::llround(timeout_s * kNsPerSecond);
@@ -65,10 +66,12 @@ class Supervisor {
     const bool control_open = sandbox_.control.valid();
     abi::Pollfd fds[] = {{signals_, abi::kPOLLIN, 0},
                          {control_open ? sandbox_.control.get() : -1, abi::kPOLLIN, 0}};
-    const int64_t wait_ns = std::max<int64_t>(0, deadline_ - host::NowMonotonicNs());
+    const int64_t until = std::min(deadline_, memory_due_);
+    const int64_t wait_ns = std::max<int64_t>(0, until - host::NowMonotonicNs());
     const abi::Timespec timeout{wait_ns / kNsPerSecond, wait_ns % kNsPerSecond};
-    const ErrorOr<size_t> ready = host::Ppoll(fds, 2, deadline_ == kNever ? nullptr : &timeout);
+    const ErrorOr<size_t> ready = host::Ppoll(fds, 2, until == kNever ? nullptr : &timeout);
     if (!ready.ok() && ready.error() != kEINTR) throw Failure("poll: " + ErrorText(ready.error()));
+    if (host::NowMonotonicNs() >= memory_due_) CheckMemory();
     if (ready.value_or(0) == 0) return OnDeadline();
     if (fds[1].revents != 0) ReadControl();
     if (fds[0].revents != 0) ReadSignals();
@@ -87,8 +90,21 @@ class Supervisor {
     SendSignal(abi::kSIGTERM, SignalTarget::kCommand);
   }
 
+  // Measures, and lets the sentry know and answer with what it holds: the next check counts that.
+  void CheckMemory() {
+    const MemoryGuard::Result result = memory_.Check();
+    memory_due_ = host::NowMonotonicNs() + result.next_ns;
+    constexpr int kMiB = 20;
+    const auto mib = static_cast<int32_t>(std::min<uint64_t>(result.guest_bytes >> kMiB, INT32_MAX));
+    Tell({ControlType::kMemory, mib, result.tight ? 1 : 0, ""});
+  }
+
   void SendSignal(int signo, SignalTarget target) {
-    const std::string bytes = EncodeControl({ControlType::kSignal, signo, static_cast<int32_t>(target), ""});
+    Tell({ControlType::kSignal, signo, static_cast<int32_t>(target), ""});
+  }
+
+  void Tell(const ControlMessage& message) {
+    const std::string bytes = EncodeControl(message);
     if (!sandbox_.control.valid()) return;
     // A full socket means a sentry that has not read for long; its state shows elsewhere.
     (void)host::Sendto(sandbox_.control.get(), bytes.data(), bytes.size(),
@@ -127,6 +143,12 @@ class Supervisor {
         noticed_ = true;
         break;
       case ControlType::kStarted:
+        SpareSentry(sandbox_);
+        memory_due_ = 0;
+        break;
+      case ControlType::kMemory:
+        memory_.SetFileBytes(static_cast<uint64_t>(std::max(message.value, 0)) << 20);
+        break;
       case ControlType::kSignal:
         break;
     }
@@ -187,7 +209,9 @@ class Supervisor {
   Sandbox& sandbox_;
   const int signals_;
   const bool job_control_;
+  MemoryGuard memory_;
   int64_t deadline_ = kNever;
+  int64_t memory_due_ = kNever;
   bool timed_out_ = false;
   bool gofer_blamed_ = false;
   bool noticed_ = false;
@@ -210,9 +234,9 @@ UniqueFd TakeSignals(const Caller& caller) {
   return Must(host::Signalfd4(-1, mask, abi::kSFD_CLOEXEC | abi::kSFD_NONBLOCK), "signalfd");
 }
 
-int Supervise(Sandbox& sandbox, const UniqueFd& signals, const Caller& caller, double timeout_s) {
+int Supervise(Sandbox& sandbox, const UniqueFd& signals, const Caller& caller, const SuperviseLimits& limits) {
   try {
-    return Supervisor(sandbox, signals.get(), caller.tty.present).Run(timeout_s);
+    return Supervisor(sandbox, signals.get(), caller.tty.present, limits.memory_bytes).Run(limits.timeout_s);
   } catch (...) {
     Destroy(sandbox);
     throw;

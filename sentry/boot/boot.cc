@@ -5,6 +5,7 @@
 #include <string>
 
 #include "abi/capability.h"
+#include "abi/rlimit.h"
 #include "abi/stat.h"
 #include "abi/wait.h"
 #include "base/fiber/executor.h"
@@ -12,6 +13,7 @@
 #include "base/fiber/host_watch.h"
 #include "base/fiber/offload.h"
 #include "base/host/file.h"
+#include "base/host/memory.h"
 #include "base/host/process.h"
 #include "base/host/time.h"
 #include "base/util/log.h"
@@ -19,6 +21,7 @@
 #include "fs/hostfd/host_file.h"
 #include "fs/hostfd/host_terminal.h"
 #include "fs/pipe/pipe_file.h"
+#include "fs/tmpfs/page_store.h"
 #include "fs/tty/pty.h"
 #include "fs/vfs/fd_table.h"
 #include "sentry/boot/command.h"
@@ -28,6 +31,7 @@
 #include "sentry/boot/mounts.h"
 #include "sentry/kernel/init.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/sandbox_memory.h"
 #include "sentry/kernel/tty.h"
 #include "sentry/syscalls/strace.h"
 
@@ -122,6 +126,22 @@ void OnSignal(Kernel& kernel, const ControlMessage& m) {
   kernel.SignalGroupLocked(*foreground, info);
 }
 
+// `moat` has measured the guests and asks for what only we know.
+void OnMemory(const ControlMessage& m) {
+  if (m.type != ControlType::kMemory || m.value < 0) return;
+  SandboxMemory::SetGuestBytes(static_cast<uint64_t>(m.value) << 20);
+  if (m.detail) host::TrimHeap();
+  const uint64_t mib = (PageStore::RecountAll() + (1 << 20) - 1) >> 20;
+  SendControl({.type = ControlType::kMemory, .value = static_cast<int32_t>(std::min<uint64_t>(mib, INT32_MAX))});
+}
+
+ErrorOr<void> SetLimits(Kernel& kernel, const SandboxConfig& config) {
+  kernel.limits.max_tasks = static_cast<int>(config.max_tasks);
+  SandboxMemory::SetLimit(config.memory_bytes);
+  SandboxMemory::SetHostFdLimit(TRY(host::PrlimitGet(0, abi::kRLIMIT_NOFILE)).soft);
+  return {};
+}
+
 // On a fiber: mounts, files, the first program.
 void StartCommand(Kernel& kernel, const SandboxConfig& config) {
   RegisterFifos();
@@ -180,7 +200,7 @@ int BootSandbox() {
   kernel.hostname = config->hostname;
   std::array<uint64_t, 16> cpus{};  // 1024 CPUs; guests are shown the first 64
   if (host::SchedGetaffinity(0, cpus).ok() && cpus[0]) kernel.online_cpus = cpus[0];
-  kernel.limits.max_tasks = static_cast<int>(config->max_tasks);
+  if (!Step("limits", SetLimits(kernel, *config))) return kExitSandboxFailed;
   kernel.on_init_exit = ReportExit;
   if (config->strace) EnableStrace(kFdStrace);
   // 4. A look at what came of it all, then no way back: the system call list, which refuses the questions too.
@@ -189,7 +209,10 @@ int BootSandbox() {
   if (!Step("system call list", InstallSentryFilter())) return kExitSandboxFailed;
   // 5. The guest.
   auto gone = [] { host::ExitGroup(kExitSandboxFailed); };
-  auto signal = [&kernel](const ControlMessage& m) { OnSignal(kernel, m); };
+  auto signal = [&kernel](const ControlMessage& m) {
+    OnSignal(kernel, m);
+    OnMemory(m);
+  };
   if (!Step("control channel", ListenControl(signal, gone))) return kExitSandboxFailed;
   Executor::Get().Post([&] { StartCommand(kernel, *config); });
   kernel.platform().Run(kernel);

@@ -26,13 +26,13 @@ static void VisitFields(Codec& v, Record& r) {
   v(r.ignored_signals), v(r.blocked_signals);
   v(r.rlimits), v(r.stdio), v(r.tty), v(r.mounts);
   v(r.platform), v(r.log_level), v(r.strace);
-  v(r.max_tasks), v(r.layer_bytes);
+  v(r.max_tasks), v(r.memory_bytes), v(r.layer_bytes);
   v(r.host_uid), v(r.host_gid);
 }
 
 namespace {
 
-constexpr uint32_t kVersion = 0x4D4F4101;  // changes with the fields
+constexpr uint32_t kVersion = 0x4D4F4102;  // changes with the fields
 
 bool Absolute(std::string_view path) { return path.starts_with('/') && path.find('\0') == path.npos; }
 

@@ -102,8 +102,9 @@ struct SandboxConfig {
   bool strace = false;    // kFdStrace is there
 
   // Limits of the whole sandbox.
-  uint32_t max_tasks = 32768;  // guest threads
-  uint64_t layer_bytes = 0;    // default limit of tmpfs and of the writable layer; 0: half of the memory
+  uint32_t max_tasks = 8192;   // guest threads
+  uint64_t memory_bytes = 0;   // all memory of the sandbox, as guests see it; 0: the host's
+  uint64_t layer_bytes = 0;    // default limit of tmpfs and of the writable layer; 0: half of the host's memory
 
   // Who the sentry is on the host (its own ids are 0 in its user namespace).
   uint32_t host_uid = 65534;

@@ -19,6 +19,7 @@ SandboxConfig Sample() {
               {.kind = MountKind::kTmpfs, .locked = true, .mode = 01777, .size = 1 << 20, .target = "/tmp"}};
   c.platform = PlatformChoice::kPtrace;
   c.strace = true;
+  c.max_tasks = 77, c.memory_bytes = uint64_t{1} << 40, c.layer_bytes = 1 << 30;
   c.host_uid = 65533;
   return c;
 }

@@ -33,7 +33,7 @@ ErrorOr<ControlMessage> DecodeControl(std::string_view datagram) {
   memcpy(&header, datagram.data(), sizeof(header));
   datagram.remove_prefix(sizeof(header));
   const auto type = static_cast<ControlType>(header.type);
-  if (type < ControlType::kSignal || type > ControlType::kNotice) return kEINVAL;
+  if (type < ControlType::kSignal || type > ControlType::kMemory) return kEINVAL;
   if (header.text_size != datagram.size() || header.text_size > kMaxControlText) return kEINVAL;
   if (!datagram.empty() && !HasText(type)) return kEINVAL;
   return ControlMessage{type, header.value, header.detail, std::string(datagram)};

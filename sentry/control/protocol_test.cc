@@ -9,7 +9,8 @@ TEST(ControlProtocolTest, DecodesToWhatWasEncoded) {
   for (const ControlMessage& message :
        {ControlMessage{ControlType::kSignal, 15, 1, ""}, ControlMessage{ControlType::kStarted, 0, 0, ""},
         ControlMessage{ControlType::kExecFailed, 2, 0, "no such file"},
-        ControlMessage{ControlType::kExited, 0, 9, ""}, ControlMessage{ControlType::kNotice, 0, 0, "a\nb"}}) {
+        ControlMessage{ControlType::kExited, 0, 9, ""}, ControlMessage{ControlType::kNotice, 0, 0, "a\nb"},
+        ControlMessage{ControlType::kMemory, 1 << 20, 1, ""}}) {
     const ErrorOr<ControlMessage> decoded = DecodeControl(EncodeControl(message));
     ASSERT_TRUE(decoded.ok());
     EXPECT_EQ(*decoded, message);
@@ -34,7 +35,7 @@ TEST(ControlProtocolTest, TruncatedOrPaddedIsRefused) {
 
 TEST(ControlProtocolTest, UnknownTypeAndStrayTextAreRefused) {
   EXPECT_EQ(DecodeControl(EncodeControl({static_cast<ControlType>(0), 0, 0, ""})).error(), kEINVAL);
-  EXPECT_EQ(DecodeControl(EncodeControl({static_cast<ControlType>(7), 0, 0, ""})).error(), kEINVAL);
+  EXPECT_EQ(DecodeControl(EncodeControl({static_cast<ControlType>(10), 0, 0, ""})).error(), kEINVAL);
   EXPECT_EQ(DecodeControl(EncodeControl({ControlType::kExited, 0, 0, "text"})).error(), kEINVAL);
 }
 

@@ -2,6 +2,7 @@
 
 #include "abi/capability.h"
 #include "abi/rlimit.h"
+#include "base/kern/held.h"
 #include "sentry/kernel/clone.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/task.h"
@@ -19,12 +20,19 @@ MemoryLimits MemoryLimitsOf(Task& task) {
 }
 
 ErrorOr<void> CheckProcessLimit(Task& parent) {
+  if (HeldMemory::full()) return kENOMEM;
+  Kernel& kernel = parent.kernel();
+  {
+    // Again when the pid is taken; but without room no host process must be made: those that failed forks leave behind go when
+    // the tracer comes to it, and a bomb would be faster.
+    MutexLock lock(kernel.tasks_lock);
+    if (kernel.task_count() >= kernel.limits.max_tasks) return kEAGAIN;
+  }
   uint64_t limit = parent.group().Limit(abi::kRLIMIT_NPROC);
   const Credentials& c = parent.creds();
   if (limit == abi::kRLIM64_INFINITY || c.uid == 0 || c.Has(abi::kCAP_SYS_RESOURCE) || c.Has(abi::kCAP_SYS_ADMIN)) {
     return {};
   }
-  Kernel& kernel = parent.kernel();
   MutexLock lock(kernel.tasks_lock);
   uint64_t mine = 0;
   kernel.ForEachTask([&](Task& t) { mine += t.creds_ref() && t.creds().uid == c.uid; });

@@ -7,7 +7,6 @@
 #include "abi/mman.h"
 #include "abi/rlimit.h"
 #include "abi/signal.h"
-#include "abi/sysinfo.h"
 #include "base/host/process.h"
 #include "base/host/time.h"
 #include "fs/vfs/fd_table.h"
@@ -17,6 +16,7 @@
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/net_table.h"
 #include "sentry/kernel/ptrace.h"
+#include "sentry/kernel/sandbox_memory.h"
 #include "sentry/kernel/version.h"
 
 namespace moat {
@@ -384,12 +384,11 @@ SystemInfo KernelProcSource::System() {
   SystemInfo out;
   out.release = kKernelRelease;
   out.version = kKernelVersion;
-  abi::Sysinfo host_info{};
-  if (host::Sysinfo(&host_info).ok()) {
-    uint64_t unit = std::max<uint64_t>(host_info.mem_unit, 1);
-    out.total_bytes = host_info.totalram * unit;
-    out.free_bytes = host_info.freeram * unit;
-    out.available_bytes = out.free_bytes + host_info.bufferram * unit;
+  if (ErrorOr<SandboxMemory::State> memory = SandboxMemory::Look(); memory.ok()) {
+    out.total_bytes = memory->total;
+    out.free_bytes = memory->free;
+    out.available_bytes = memory->available;
+    out.shared_bytes = memory->files;
   }
   int64_t now = host::NowMonotonicNs();
   out.uptime_ns = now + BootClockAhead();

@@ -11,6 +11,7 @@
 #include "base/host/process.h"
 #include "base/host/time.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/sandbox_memory.h"
 #include "sentry/kernel/version.h"
 #include "sentry/syscalls/families.h"
 #include "sentry/syscalls/file_io.h"
@@ -55,13 +56,13 @@ ErrorOr<void> SysSetdomainname(Task& t, UserAddr name, int length) {
 }
 
 ErrorOr<void> SysSysinfo(Task& t, UserAddr out) {
-  abi::Sysinfo host_info{};
-  TRY(host::Sysinfo(&host_info));
+  SandboxMemory::State memory = TRY(SandboxMemory::Look());
   abi::Sysinfo s{};
   s.uptime = TRY(host::ClockGettime(abi::kCLOCK_BOOTTIME)).tv_sec;
-  s.totalram = host_info.totalram;
-  s.freeram = host_info.freeram;
-  s.mem_unit = host_info.mem_unit;
+  s.totalram = memory.total;
+  s.freeram = memory.free;
+  s.sharedram = memory.files;
+  s.mem_unit = 1;
   MutexLock lock(t.kernel().tasks_lock);
   s.procs = static_cast<uint16_t>(std::min(t.kernel().task_count(), 65535));
   return t.mm().Write(out, s);

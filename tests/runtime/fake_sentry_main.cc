@@ -36,6 +36,7 @@ ControlMessage NextSignal() {
   const ssize_t got = recv(kFdControl, buffer, sizeof(buffer), 0);
   if (got <= 0) _exit(0);
   ErrorOr<ControlMessage> message = DecodeControl({buffer, static_cast<size_t>(got)});
+  if (message.ok() && message->type == ControlType::kMemory) return NextSignal();
   if (!message.ok() || message->type != ControlType::kSignal) _exit(91);
   return *message;
 }

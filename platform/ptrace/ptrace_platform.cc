@@ -201,6 +201,10 @@ PtracePlatform::Stopped PtracePlatform::StopForCommand(HostThread& thread) {
 }
 
 void PtracePlatform::EndBorrow(HostThread& thread) {
+  // It died at the command, which took the one event that says so.
+  if (thread.dead() && thread.owner != nullptr && thread.owner->owes_trap) {
+    return Queue(*thread.owner, DiedTrap(thread.wait_status()));
+  }
   if (!thread.stopped()) return;
   if (thread.owner != nullptr && thread.owner->interrupt_pending()) {
     return Queue(*thread.owner, MakeTrap(TrapKind::kInterrupted));

@@ -35,7 +35,7 @@ inline constexpr uint32_t kO_PATH = 010000000;
 inline constexpr uint32_t kO_TMPFILE = 020200000;
 
 // What fcntl(F_SETFL) may change.
-inline constexpr uint32_t kSETFL_MASK = kO_APPEND | kO_NONBLOCK | kO_DIRECT | kO_NOATIME | kO_ASYNC;
+inline constexpr uint32_t kSETFL_MASK = kO_APPEND | kO_NONBLOCK | kO_DIRECT | kO_NOATIME;
 // Every flag that open(2) knows; it ignores the others, openat2(2) refuses them.
 inline constexpr uint32_t kVALID_OPEN_FLAGS = kO_ACCMODE | kO_CREAT | kO_EXCL | kO_NOCTTY | kO_TRUNC |
                                               kO_APPEND | kO_NONBLOCK | kO_SYNC | kO_DSYNC | kO_ASYNC |

@@ -121,6 +121,12 @@ void HostFile::SetOwner(uint32_t uid, uint32_t gid) {
 
 Terminal* HostFile::terminal() { return terminal_.get(); }
 
+AsyncKind HostFile::async_kind() const {
+  if (end_->regular()) return AsyncKind::kNone;
+  if (end_->tty()) return AsyncKind::kTerminal;
+  return abi::IsFifo(end_->type()) ? AsyncKind::kPipe : AsyncKind::kPlain;
+}
+
 int64_t HostFile::position() const {
   if (owns_position_ || !end_->regular()) return FileDescription::position();
   return static_cast<int64_t>(host::Lseek(fd(), 0, abi::kSEEK_CUR).value_or(0));
@@ -175,6 +181,7 @@ ErrorOr<size_t> HostFile::TryRead(IoSink& dst, int64_t* offset, IoFlags flags) {
 ErrorOr<size_t> HostFile::TryWrite(IoSource& src, int64_t* offset, IoFlags flags) {
   if (terminal_ && terminal_->StopsBackgroundOutput()) TRY(JobControl::Get().CheckChange(*terminal_));
   if (offset && flags.append) *offset = TRY(SeekFrom(0, abi::kSEEK_END));
+  if (!end_->regular() && !end_->ReadyNow(abi::kPOLLOUT)) MissedRoom();
   std::vector<std::byte> buffer(std::min(src.remaining(), kChunk));
   size_t done = 0;
   while (src.remaining() > 0) {

@@ -35,6 +35,7 @@ class HostFile final : public FileDescription {
   WaitQueue* wait_queue() override { return end_->regular() ? nullptr : &end_->queue(); }
   bool pollable() const override { return !end_->regular(); }
   bool seekable() const override { return end_->regular(); }
+  AsyncKind async_kind() const override;
   ErrorOr<int64_t> SeekFrom(int64_t offset, int whence) override;
   // The position of a regular file is the host's, which the caller's other programs share.
   int64_t position() const override;

@@ -7,6 +7,8 @@
 
 #include "abi/poll.h"
 #include "base/kern/held.h"
+#include "base/kern/tunables.h"
+#include "fs/vfs/file_async.h"
 
 namespace moat {
 
@@ -127,6 +129,15 @@ ErrorOr<size_t> Pipe::ReadLocked(IoSink& dst) {
   return writers() == 0 ? ErrorOr<size_t>(0) : kEAGAIN;
 }
 
+// Pollers care for the change from full, O_ASYNC tells writers of every read.
+void Pipe::WakeWriters(bool got_room, bool was_read) {
+  if (got_room) {
+    queue_.Wake(kWritable);
+  } else if (was_read) {
+    queue_.Wake(kAsyncOut);
+  }
+}
+
 ErrorOr<size_t> Pipe::Read(IoSink& dst) {
   if (dst.remaining() == 0) return size_t{0};
   bool was_full, room;
@@ -137,7 +148,7 @@ ErrorOr<size_t> Pipe::Read(IoSink& dst) {
     r = ReadLocked(dst);
     room = !full();
   }
-  if (was_full && room) queue_.Wake(kWritable);
+  WakeWriters(was_full && room, r.ok() && *r > 0);
   return r;
 }
 
@@ -222,22 +233,24 @@ ErrorOr<size_t> Pipe::Pass(Pipe& from, Pipe& to, size_t length, bool consume) {
     first.Unlock();
   }
   if (r.ok() && *r > 0) to.queue_.Wake(kReadable);
-  if (was_full && room) from.queue_.Wake(kWritable);
+  from.WakeWriters(was_full && room, consume && r.ok() && *r > 0);
   return r;
 }
 
 // --- Size. ---
 
-ErrorOr<size_t> Pipe::Resize(uint64_t bytes) {
+ErrorOr<size_t> Pipe::Resize(uint64_t bytes, bool privileged) {
   constexpr uint64_t kLargest = 1ull << 31;
   if (bytes > kLargest) return kEINVAL;
   size_t wanted = std::bit_ceil(std::max<size_t>((bytes + kSlotSize - 1) / kSlotSize, 1));
   if (wanted > kMaxSlots) return kEPERM;
+  const bool within = wanted * kSlotSize <= static_cast<uint64_t>(g_tunables.pipe_max_size.load(std::memory_order_relaxed));
   {
     TaskMutexLock lock(lock_);
     size_t used = used_.load(std::memory_order_relaxed);
     if (used > wanted) return kEBUSY;
     size_t now = slots_.size();
+    if (wanted > now && !within && !privileged) return kEPERM;
     if (wanted > now && g_slots.load(std::memory_order_relaxed) + wanted - now > kSoftLimitSlots) return kEPERM;
     std::vector<Slot> slots(wanted);
     std::unique_ptr<std::byte[]> data;
@@ -257,7 +270,7 @@ ErrorOr<size_t> Pipe::Resize(uint64_t bytes) {
     first_ = 0;
     slot_count_.store(wanted, std::memory_order_relaxed);
   }
-  queue_.Wake(kWritable);
+  queue_.Wake(kWritable | kAsyncNothing);
   return wanted * kSlotSize;
 }
 
@@ -266,13 +279,13 @@ ErrorOr<size_t> Pipe::Resize(uint64_t bytes) {
 void Pipe::AddReader() {
   readers_.fetch_add(1, std::memory_order_acq_rel);
   reader_opens_.fetch_add(1, std::memory_order_acq_rel);
-  queue_.Wake(kWritable);
+  queue_.Wake(kWritable | kAsyncNothing);
 }
 
 void Pipe::AddWriter() {
   writers_.fetch_add(1, std::memory_order_acq_rel);
   writer_opens_.fetch_add(1, std::memory_order_acq_rel);
-  queue_.Wake(kReadable);
+  queue_.Wake(kReadable | kAsyncNothing);
 }
 
 void Pipe::DropReader() {

@@ -23,7 +23,7 @@ class Pipe final : public RefCounted {
  public:
   static constexpr size_t kSlotSize = 4096;           // PIPE_BUF: what fits one slot is written at once
   static constexpr size_t kDefaultSlots = 16;         // 64 KiB
-  static constexpr size_t kMaxSlots = 256;            // /proc/sys/fs/pipe-max-size, 1 MiB
+  static constexpr size_t kMaxSlots = 256;            // whatever fs.pipe-max-size says: 1 MiB
   static constexpr size_t kFewSlots = 2;              // of new pipes beyond the soft limit
   static constexpr size_t kSoftLimitSlots = 64 * 1024;  // of the whole sandbox (pipe-user-pages-soft): 256 MiB
 
@@ -42,7 +42,8 @@ class Pipe final : public RefCounted {
 
   // F_SETPIPE_SZ: rounds up to a power of two of slots, returns the new size. kEBUSY if the content does not fit, kEPERM
   // beyond kMaxSlots or the soft limit, kEINVAL.
-  ErrorOr<size_t> Resize(uint64_t bytes);
+  // `privileged` (CAP_SYS_RESOURCE): fs.pipe-max-size does not count.
+  ErrorOr<size_t> Resize(uint64_t bytes, bool privileged = false);
   size_t capacity() const { return slot_count_.load(std::memory_order_relaxed) * kSlotSize; }
   size_t bytes() const { return bytes_.load(std::memory_order_relaxed); }  // FIONREAD
   bool empty() const { return used_.load(std::memory_order_acquire) == 0; }
@@ -86,6 +87,7 @@ class Pipe final : public RefCounted {
   void PopLocked() MOAT_REQUIRES(lock_);
   std::byte* SlotData(size_t index) MOAT_REQUIRES(lock_) { return data_.get() + index * kSlotSize; }
   size_t SlotAt(size_t nth) const MOAT_REQUIRES(lock_) { return (first_ + nth) & (slots_.size() - 1); }
+  void WakeWriters(bool got_room, bool was_read);
   void EmptyIfUnused();
 
   mutable TaskMutex lock_{LockRank::kPipe};

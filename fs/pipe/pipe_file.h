@@ -21,6 +21,7 @@ class PipeFile final : public FileDescription {
   WaitQueue* wait_queue() override { return &pipe_->queue(); }
   bool pollable() const override { return true; }
   bool seekable() const override { return false; }
+  AsyncKind async_kind() const override { return AsyncKind::kPipe; }
   ErrorOr<uint64_t> Ioctl(uint32_t command, uint64_t arg, UserMemory& memory) override;  // FIONREAD
   ErrorOr<uint64_t> Fcntl(int command, uint64_t arg) override;  // F_SETPIPE_SZ, F_GETPIPE_SZ
   // fifo(7): an end waits until the other one is opened, unless O_NONBLOCK or O_RDWR.

@@ -251,8 +251,8 @@ ErrorOr<void> PtyPair::SetTermios(uint32_t command, const abi::Termios2& t, bool
     MutexLock lock(mu_);
     line_.SetTermios(t);
   }
-  slave_queue_.Wake(kReadable | kWritable);
-  master_queue_.Wake(kReadable | kWritable);
+  slave_queue_.Wake(kReadable | kWritable | kAsyncNothing);
+  master_queue_.Wake(kReadable | kWritable | kAsyncNothing);
   return {};
 }
 
@@ -269,7 +269,7 @@ void PtyPair::Flush(int what, bool) {
       if (packet_mode_) packet_status_ |= abi::kTIOCPKT_FLUSHWRITE;
     }
   }
-  master_queue_.Wake(kWritable | kReadable);
+  master_queue_.Wake(kWritable | kReadable | kAsyncNothing);
   slave_queue_.Wake(kWritable);
 }
 
@@ -279,7 +279,7 @@ void PtyPair::SetFlow(int what) {
     if (what == abi::kTCOOFF) line_.set_stopped(true);
     if (what == abi::kTCOON) line_.set_stopped(false);
   }
-  master_queue_.Wake(kReadable);
+  master_queue_.Wake(kReadable | kAsyncNothing);
   slave_queue_.Wake(kWritable);
 }
 
@@ -429,7 +429,7 @@ void PtyPair::MasterClosed() {
     master_open_ = false;
   }
   JobControl::Get().HungUp(*this);
-  slave_queue_.Wake(~0u);
+  slave_queue_.Wake(kReadable | kWritable | abi::kPOLLHUP | abi::kPOLLERR | kAsyncNothing);
 }
 
 void PtyPair::SlaveClosed() {
@@ -437,7 +437,7 @@ void PtyPair::SlaveClosed() {
     MutexLock lock(mu_);
     --slaves_;
   }
-  master_queue_.Wake(~0u);
+  master_queue_.Wake(kReadable | kWritable | abi::kPOLLHUP | abi::kPOLLERR | kAsyncNothing);
 }
 
 class PtyMasterFile final : public FileDescription {
@@ -445,7 +445,12 @@ class PtyMasterFile final : public FileDescription {
   PtyMasterFile(const Path& path, uint32_t flags, Ref<PtyPair> pair) : FileDescription(path, flags), pair_(std::move(pair)) {}
   ~PtyMasterFile() override { pair_->MasterClosed(); }
   ErrorOr<size_t> TryRead(IoSink& dst, int64_t*, IoFlags) override { return pair_->MasterRead(dst); }
-  ErrorOr<size_t> TryWrite(IoSource& src, int64_t*, IoFlags) override { return pair_->MasterWrite(src); }
+  ErrorOr<size_t> TryWrite(IoSource& src, int64_t*, IoFlags) override {
+    ErrorOr<size_t> r = pair_->MasterWrite(src);
+    if (src.remaining() > 0) MissedRoom();
+    return r;
+  }
+  AsyncKind async_kind() const override { return AsyncKind::kTerminal; }
   EventMask Readiness() override { return pair_->MasterReadiness(); }
   WaitQueue* wait_queue() override { return &pair_->master_queue_; }
   bool pollable() const override { return true; }
@@ -468,8 +473,11 @@ class PtySlaveFile final : public FileDescription {
   }
   ErrorOr<size_t> TryWrite(IoSource& src, int64_t*, IoFlags) override {
     if (pair_->StopsBackgroundOutput()) TRY(JobControl::Get().CheckChange(*pair_));
-    return pair_->SlaveWrite(src);
+    ErrorOr<size_t> r = pair_->SlaveWrite(src);
+    if (src.remaining() > 0) MissedRoom();
+    return r;
   }
+  AsyncKind async_kind() const override { return AsyncKind::kTerminal; }
   EventMask Readiness() override { return pair_->SlaveReadiness(); }
   WaitQueue* wait_queue() override { return &pair_->slave_queue_; }
   bool pollable() const override { return true; }

@@ -25,7 +25,25 @@ void FileDescription::Dispose() const {
     MutexLock lock(FileObserver::lock());
     while (FileObserver* observer = self->observers_.PopFront()) observer->FileGone();
   }
+  delete async();
   delete this;
+}
+
+void FileDescription::SetAsyncFlag(bool on) {
+  if (on) {
+    flags_.fetch_or(abi::kO_ASYNC, std::memory_order_relaxed);
+  } else {
+    flags_.fetch_and(~abi::kO_ASYNC, std::memory_order_relaxed);
+  }
+}
+
+FileAsync& FileDescription::MakeAsync() {
+  FileAsync* now = async();
+  if (now) return *now;
+  FileAsync* made = new FileAsync(async_kind(), readable(), writable(), wait_queue());
+  if (async_.compare_exchange_strong(now, made, std::memory_order_acq_rel)) return *made;
+  delete made;
+  return *now;
 }
 
 FileDescription::FileDescription(const Path& path, uint32_t flags) : path_(path), flags_(flags) { OpenFiles::Add(); }

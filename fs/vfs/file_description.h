@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "base/kern/io.h"
@@ -15,6 +16,7 @@
 #include "base/util/intrusive_list.h"
 #include "base/util/ref.h"
 #include "fs/vfs/dentry.h"
+#include "fs/vfs/file_async.h"
 
 namespace moat {
 
@@ -126,14 +128,22 @@ class FileDescription : public RefCounted {
   static void StopObserving(FileObserver& observer) MOAT_REQUIRES(FileObserver::lock()) { observer.node_.Unlink(); }
   Observers& observers() MOAT_REQUIRES(FileObserver::lock()) { return observers_; }
 
-  // F_SETOWN / F_SETSIG: stored here, acted on by whoever raises SIGIO.
-  std::atomic<int> owner_pid{0};
-  std::atomic<int> owner_signal{0};
+  // Signal-driven I/O: what F_SETFL with O_ASYNC does, and its state once it was used (else null).
+  virtual AsyncKind async_kind() const { return AsyncKind::kNone; }
+  FileAsync* async() const { return async_.load(std::memory_order_acquire); }
+  FileAsync& MakeAsync();
+  void SetAsyncFlag(bool on);  // O_ASYNC
+  // The lines that this kind of file adds to /proc/PID/fdinfo.
+  virtual std::string FdInfo() { return {}; }
 
  protected:
   FileDescription(const Path& path, uint32_t flags);
   ~FileDescription() override;
   void Dispose() const final;
+  // A sender or poller of a file whose kind signals room found none.
+  void MissedRoom() {
+    if (FileAsync* a = async()) a->MissedRoom();
+  }
 
  private:
   friend class FileOpener;
@@ -145,6 +155,7 @@ class FileDescription : public RefCounted {
   bool announced_ = false;           // inotify saw it open, and will see it close
   std::atomic<bool> observed_{false};  // observers_ was used
   Observers observers_;
+  std::atomic<FileAsync*> async_{nullptr};  // owned
 };
 
 }  // namespace moat

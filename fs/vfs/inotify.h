@@ -60,12 +60,13 @@ class InotifyInstance final : public FileDescription {
   WaitQueue* wait_queue() override { return &queue_; }
   bool pollable() const override { return true; }
   bool seekable() const override { return false; }
+  AsyncKind async_kind() const override { return AsyncKind::kPlain; }
   ErrorOr<uint64_t> Ioctl(uint32_t command, uint64_t arg, UserMemory& memory) override;  // FIONREAD
 
   // Queues an event, joining it with an equal last one. Any lock may be held except this instance's.
   void Queue(int wd, uint32_t mask, uint32_t cookie, std::string_view name);
   // "inotify wd:... ino:..." lines of /proc/PID/fdinfo.
-  std::string FdInfo();
+  std::string FdInfo() override;
 
  private:
   friend class InotifyMarks;

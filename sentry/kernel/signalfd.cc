@@ -1,5 +1,7 @@
 #include "sentry/kernel/signalfd.h"
 
+#include <cstdio>
+
 #include "abi/fcntl.h"
 #include "abi/poll.h"
 #include "fs/vfs/anon.h"
@@ -24,6 +26,12 @@ abi::SignalfdSiginfo ToSignalfd(const abi::SigInfo& info) {
       s.ssi_addr_lsb = static_cast<uint16_t>(info.si_addr_lsb);
       return s;
     }
+  }
+  if ((info.si_code > 0 && info.si_code <= abi::kPOLL_HUP && info.si_signo != abi::kSIGCHLD) ||
+      info.si_code == abi::kSI_SIGIO) {
+    s.ssi_band = static_cast<uint32_t>(info.si_band);
+    s.ssi_fd = info.si_fd;
+    return s;
   }
   if (info.si_code != abi::kSI_TIMER) {
     s.ssi_pid = static_cast<uint32_t>(info.si_pid);
@@ -70,6 +78,12 @@ WaitQueue* SignalFd::wait_queue() {
   if (groups_.size() >= kMaxGroups) return &groups_.front()->signal_event;
   groups_.push_back(task->group_ref());
   return &groups_.back()->signal_event;
+}
+
+std::string SignalFd::FdInfo() {
+  char line[40];
+  snprintf(line, sizeof line, "sigmask:\t%016llx\n", static_cast<unsigned long long>(mask()));
+  return line;
 }
 
 EventMask SignalFd::Readiness() {

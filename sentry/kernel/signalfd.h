@@ -26,6 +26,7 @@ class SignalFd final : public FileDescription {
   WaitQueue* wait_queue() override;  // the asking process's
   bool pollable() const override { return true; }
   bool seekable() const override { return false; }
+  std::string FdInfo() override;
 
  private:
   // Processes whose queues this file handed out and therefore keeps: the maker and those that inherited it and waited.

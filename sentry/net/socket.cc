@@ -1,9 +1,12 @@
 #include "sentry/net/socket.h"
 
+#include <algorithm>
+
 #include "abi/capability.h"
 #include "abi/fcntl.h"
 #include "abi/ioctl.h"
 #include "abi/stat.h"
+#include "base/kern/tunables.h"
 #include "fs/vfs/anon.h"
 #include "sentry/net/interfaces.h"
 
@@ -21,6 +24,12 @@ void SetSocketCallerSource(abi::Ucred (*source)()) { g_caller_source.store(sourc
 abi::Ucred CurrentSocketCaller() {
   auto source = g_caller_source.load(std::memory_order_relaxed);
   return source ? source() : abi::Ucred{};
+}
+
+size_t ClampBacklog(int backlog) {
+  // What waits is held by the sentry: the administrator may ask for less than that, not for more.
+  int64_t most = std::min<int64_t>(g_tunables.somaxconn.load(std::memory_order_relaxed), abi::kSOMAXCONN);
+  return static_cast<size_t>(backlog < 0 ? most : std::min<int64_t>(backlog, most));
 }
 
 Socket::Socket(int family, int type, int protocol, uint32_t flags, const Credentials* owner)
@@ -50,10 +59,6 @@ ErrorOr<uint64_t> Socket::Ioctl(uint32_t command, uint64_t arg, UserMemory& memo
   switch (command) {
     case abi::kSIOCINQ: TRY(memory.Write<int>(arg, static_cast<int>(TRY(BytesToRead())))); return uint64_t{0};
     case abi::kSIOCOUTQ: TRY(memory.Write<int>(arg, static_cast<int>(TRY(BytesToSend())))); return uint64_t{0};
-    case abi::kFIOSETOWN: case abi::kSIOCSPGRP:
-      owner_pid.store(TRY(memory.Read<int>(arg)));
-      return uint64_t{0};
-    case abi::kFIOGETOWN: case abi::kSIOCGPGRP: TRY(memory.Write<int>(arg, owner_pid.load())); return uint64_t{0};
     default: return InterfaceIoctl(command, arg, memory);
   }
 }

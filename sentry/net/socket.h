@@ -135,6 +135,7 @@ class Socket : public FileDescription {
   ErrorOr<size_t> TryWrite(IoSource& src, int64_t* offset, IoFlags flags) override;
   bool pollable() const override { return true; }
   bool seekable() const override { return false; }
+  AsyncKind async_kind() const override { return AsyncKind::kSocket; }
   ErrorOr<uint64_t> Ioctl(uint32_t command, uint64_t arg, UserMemory& memory) override;
 
   // Buffer sizes as Linux keeps them (twice what SO_SNDBUF asked for) and their bounds (net.core.*mem_max).
@@ -187,6 +188,9 @@ class Socket : public FileDescription {
   std::atomic<bool> debug_{false}, dont_route_{false}, no_check_{false}, zero_copy_{false}, rxq_overflow_{false};
   std::atomic<int> priority_{0}, mark_{0}, busy_poll_{0}, timestamping_{0};
 };
+
+// listen(2)'s argument within net.core.somaxconn; negative means the most.
+size_t ClampBacklog(int backlog);
 
 // Who calls read(2) and write(2) on sockets: set once by whoever makes sockets. Null: nobody (unit tests).
 void SetSocketCallerSource(abi::Ucred (*source)());

@@ -1,15 +1,18 @@
 // Descriptors: open, close, dup, fcntl, flock, ioctl.
 #include <algorithm>
 
+#include "abi/capability.h"
 #include "abi/fcntl.h"
 #include "abi/ioctl.h"
 #include "abi/poll.h"
 #include "abi/rlimit.h"
 #include "abi/stat.h"
+#include "fs/pipe/pipe_file.h"
 #include "fs/vfs/fd_table.h"
 #include "fs/vfs/file_lock.h"
 #include "fs/vfs/permissions.h"
 #include "fs/vfs/vfs.h"
+#include "sentry/kernel/file_owner.h"
 #include "sentry/kernel/fs_context.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/thread_group.h"
@@ -157,9 +160,12 @@ ErrorOr<void> GetLock(Task& t, FileDescription& file, UserAddr addr, bool ofd) {
   return t.mm().Write(addr, f);
 }
 
-ErrorOr<void> SetFileFlags(Task& t, FileDescription& file, uint32_t wanted) {
+ErrorOr<void> SetFileFlags(Task& t, int fd, FileDescription& file, uint32_t wanted) {
   if (wanted & ~file.flags() & abi::kO_NOATIME) {
     if (!IsOwnerOrCapable(t.creds(), TRY(file.inode().GetAttr()))) return kEPERM;
+  }
+  if ((wanted ^ file.flags()) & abi::kO_ASYNC && file.async_kind() != AsyncKind::kNone) {
+    TRY(SetFileAsync(t, fd, file, (wanted & abi::kO_ASYNC) != 0));
   }
   uint32_t flags = (file.flags() & ~abi::kSETFL_MASK) | (wanted & abi::kSETFL_MASK);
   return file.SetFlags(flags);
@@ -168,17 +174,6 @@ ErrorOr<void> SetFileFlags(Task& t, FileDescription& file, uint32_t wanted) {
 ErrorOr<uint64_t> DupFrom(Task& t, Ref<FileDescription> file, uint64_t lowest, bool cloexec) {
   if (lowest >= FdLimit(t)) return kEINVAL;
   return TRY(t.fds().Install(std::move(file), cloexec, FdLimit(t), static_cast<int>(lowest)));
-}
-
-ErrorOr<void> SetOwner(Task& t, FileDescription& file, int pid) {
-  if (pid) {
-    MutexLock lock(t.kernel().tasks_lock);
-    bool found = pid > 0 && t.kernel().FindTask(pid);
-    t.kernel().ForEachGroup([&](ThreadGroup& g) { found |= pid < 0 && g.process_group->pgid == -pid; });
-    if (!found) return kESRCH;
-  }
-  file.owner_pid.store(pid);
-  return {};
 }
 
 // Commands that O_PATH descriptors take too (open(2)).
@@ -190,26 +185,20 @@ bool AllowedOnPath(int command) {
 ErrorOr<uint64_t> OwnerCommand(Task& t, FileDescription& file, int command, uint64_t arg) {
   switch (command) {
     case abi::kF_SETOWN:
-      TRY(SetOwner(t, file, static_cast<int>(arg)));
+      TRY(SetFileOwner(t, file, static_cast<int>(arg)));
       return uint64_t{0};
-    case abi::kF_GETOWN: return static_cast<uint64_t>(static_cast<int64_t>(file.owner_pid.load()));
+    case abi::kF_GETOWN: return static_cast<uint64_t>(static_cast<int64_t>(GetFileOwnerNumber(t, file)));
     case abi::kF_SETSIG:
       if (arg > abi::kNSIG) return kEINVAL;
-      file.owner_signal.store(static_cast<int>(arg));
+      file.MakeAsync().SetSignal(static_cast<int>(arg));
       return uint64_t{0};
-    case abi::kF_GETSIG: return static_cast<uint64_t>(file.owner_signal.load());
-    case abi::kF_SETOWN_EX: {
-      abi::FOwnerEx owner = TRY(t.mm().Read<abi::FOwnerEx>(arg));
-      if (owner.type < abi::kF_OWNER_TID || owner.type > abi::kF_OWNER_PGRP) return kEINVAL;
-      TRY(SetOwner(t, file, owner.type == abi::kF_OWNER_PGRP ? -owner.pid : owner.pid));
+    case abi::kF_GETSIG: return static_cast<uint64_t>(file.async() ? file.async()->signal() : 0);
+    case abi::kF_SETOWN_EX:
+      TRY(SetFileOwner(t, file, TRY(t.mm().Read<abi::FOwnerEx>(arg))));
       return uint64_t{0};
-    }
-    default: {
-      int pid = file.owner_pid.load();
-      abi::FOwnerEx owner{.type = pid < 0 ? abi::kF_OWNER_PGRP : abi::kF_OWNER_PID, .pid = pid < 0 ? -pid : pid};
-      TRY(t.mm().Write(arg, owner));
+    default:
+      TRY(t.mm().Write(arg, GetFileOwner(t, file)));
       return uint64_t{0};
-    }
   }
 }
 
@@ -237,7 +226,7 @@ ErrorOr<uint64_t> SysFcntl(Task& t, int fd, int command, uint64_t arg) {
       return uint64_t{0};
     case abi::kF_GETFL: return uint64_t{file->flags()};
     case abi::kF_SETFL:
-      TRY(SetFileFlags(t, *file, static_cast<uint32_t>(arg)));
+      TRY(SetFileFlags(t, fd, *file, static_cast<uint32_t>(arg)));
       return uint64_t{0};
     case abi::kF_GETLK: case abi::kF_SETLK: case abi::kF_SETLKW:
     case abi::kF_OFD_GETLK: case abi::kF_OFD_SETLK: case abi::kF_OFD_SETLKW:
@@ -246,6 +235,10 @@ ErrorOr<uint64_t> SysFcntl(Task& t, int fd, int command, uint64_t arg) {
     case abi::kF_SETOWN_EX: case abi::kF_GETOWN_EX:
       return OwnerCommand(t, *file, command, arg);
     case abi::kF_SETPIPE_SZ: case abi::kF_GETPIPE_SZ: {
+      Ref<PipeFile> pipe_file = RefCast<PipeFile>(file);
+      if (pipe_file && command == abi::kF_SETPIPE_SZ) {
+        return uint64_t{TRY(pipe_file->pipe().Resize(static_cast<uint32_t>(arg), t.creds().Has(abi::kCAP_SYS_RESOURCE)))};
+      }
       ErrorOr<uint64_t> r = file->Fcntl(command, arg);
       bool pipe = file->inode().type() == abi::kS_IFIFO;
       return !pipe && !r.ok() ? kEBADF : r;
@@ -282,14 +275,22 @@ ErrorOr<uint64_t> SysIoctl(Task& t, int fd, uint32_t command, uint64_t arg) {
       return uint64_t{0};
     case abi::kFIONBIO: {
       int on = TRY(t.mm().Read<int>(arg));
-      TRY(SetFileFlags(t, *file, on ? file->flags() | abi::kO_NONBLOCK : file->flags() & ~abi::kO_NONBLOCK));
+      TRY(SetFileFlags(t, fd, *file, on ? file->flags() | abi::kO_NONBLOCK : file->flags() & ~abi::kO_NONBLOCK));
       return uint64_t{0};
     }
     case abi::kFIOASYNC: {
       int on = TRY(t.mm().Read<int>(arg));
-      TRY(SetFileFlags(t, *file, on ? file->flags() | abi::kO_ASYNC : file->flags() & ~abi::kO_ASYNC));
+      if ((on != 0) != ((file->flags() & abi::kO_ASYNC) != 0)) TRY(SetFileAsync(t, fd, *file, on != 0));
       return uint64_t{0};
     }
+    case abi::kFIOSETOWN: case abi::kSIOCSPGRP: case abi::kFIOGETOWN: case abi::kSIOCGPGRP:
+      if (file->async_kind() != AsyncKind::kSocket) break;
+      if (command == abi::kFIOSETOWN || command == abi::kSIOCSPGRP) {
+        TRY(SetFileOwner(t, *file, TRY(t.mm().Read<int>(arg))));
+      } else {
+        TRY(t.mm().Write<int>(arg, GetFileOwnerNumber(t, *file)));
+      }
+      return uint64_t{0};
     case abi::kFIONREAD:
       if (file->inode().is_regular() && file->seekable()) {
         int64_t left = static_cast<int64_t>(TRY(file->inode().GetAttr()).size) - file->position();
@@ -312,7 +313,7 @@ constexpr SyscallRow kRows[] = {
     CALL(dup, SysDup, "fd"),
     CALL(dup2, SysDup2, "fd int"),
     CALL(dup3, SysDup3, "fd int flags:open"),
-    CALL_PARTIAL(fcntl, SysFcntl, "fd flags:fcntl hex", "no leases, no F_NOTIFY; SIGIO is not raised"),
+    CALL_PARTIAL(fcntl, SysFcntl, "fd flags:fcntl hex", "no leases, no F_NOTIFY"),
     CALL(flock, SysFlock, "fd hex"),
     CALL(ioctl, SysIoctl, "fd hex hex"),
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "abi/poll.h"
+#include "fs/vfs/file_async.h"
 #include "sentry/net/memory.h"
 
 namespace moat {
@@ -27,7 +28,7 @@ void LoopbackLink::Establish() {
     if (state_ != TcpStream::State::kConnecting) return;
     state_ = TcpStream::State::kEstablished;
   }
-  Wake(0, kEverything);
+  Wake(0, kEverything | kAsyncOut);
 }
 
 void LoopbackLink::Refuse() {
@@ -37,7 +38,7 @@ void LoopbackLink::Refuse() {
     state_ = TcpStream::State::kRefused;
     error_[0] = static_cast<int>(kECONNREFUSED);
   }
-  Wake(0, kEverything);
+  Wake(0, kEverything | kAsyncError);
 }
 
 void LoopbackLink::Append(Inbound& in, std::unique_ptr<std::byte[]> data, size_t size) {
@@ -117,7 +118,7 @@ ErrorOr<size_t> LoopbackStream::Send(IoSource& src, bool urgent) {
     if (!room.ok()) return stopped(room.error());
     if (*room == 0) {  // to a closed end
       done += src.remaining();
-      link_->Wake(me_, kEverything);
+      link_->Wake(me_, kEverything | kAsyncError);
       return done;
     }
     std::unique_ptr<std::byte[]> data(new std::byte[*room]);
@@ -241,29 +242,33 @@ void LoopbackStream::ShutReceive() {
     MutexLock lock(link_->mu_);
     link_->in_[me_].shut = true;
   }
-  link_->Wake(me_, kEverything);
+  link_->Wake(me_, kEverything | kAsyncNothing);
 }
 
 void LoopbackStream::ShutSend() {
+  bool both = false;  // directions are done
   {
     MutexLock lock(link_->mu_);
     if (link_->send_shut_[me_]) return;
     link_->send_shut_[me_] = true;
     link_->in_[peer_].fin = true;
     if (link_->first_fin_ < 0) link_->first_fin_ = me_;
+    both = link_->send_shut_[peer_];
   }
-  link_->Wake(peer_, kReadable | abi::kPOLLRDHUP | abi::kPOLLHUP);
-  link_->Wake(me_, kEverything);
+  link_->Wake(peer_, kReadable | abi::kPOLLRDHUP | abi::kPOLLHUP | (both ? kAsyncHangup : kAsyncIn));
+  link_->Wake(me_, kEverything | kAsyncNothing);
 }
 
 void LoopbackStream::Close(bool reset) {
   Ref<PortBinding> released[2];
   Ref<PortBinding> lingers;
   std::deque<LoopbackLink::Chunk> dropped;
+  EventMask news = kAsyncIn;
   {
     MutexLock lock(link_->mu_);
     if (link_->closed_[me_]) return;
     link_->closed_[me_] = true;
+    if (link_->closed_[peer_]) news = kAsyncNothing;
     LoopbackLink::Inbound& in = link_->in_[me_];
     reset |= in.bytes > 0;  // data that was not read is lost: the other side must know
     dropped.swap(in.chunks);
@@ -271,7 +276,10 @@ void LoopbackStream::Close(bool reset) {
     if (reset || link_->state_ != State::kEstablished) {
       link_->ResetSide(peer_, static_cast<int>(kECONNRESET));
       link_->reset_[me_] = true;
+      news = kAsyncError;
     } else {
+      if (link_->send_shut_[me_]) news = kAsyncNothing;  // the other side knows
+      else if (link_->send_shut_[peer_]) news = kAsyncHangup;
       link_->send_shut_[me_] = true;
       link_->in_[peer_].fin = true;
       if (link_->first_fin_ < 0) link_->first_fin_ = me_;
@@ -289,7 +297,7 @@ void LoopbackStream::Close(bool reset) {
     if (binding) link_->ports_.Unbind(*binding);
   }
   if (lingers) link_->ports_.TimeWait(*lingers);
-  link_->Wake(peer_, kEverything);
+  link_->Wake(peer_, kEverything | news);
 }
 
 EventMask LoopbackStream::Readiness(size_t low_water) {
@@ -396,7 +404,7 @@ void TcpListener::Close() {
   }
   for (auto& link : waiting) link->Refuse();
   for (auto& link : ready) MakeRef<LoopbackStream>(link, 1)->Close(true);
-  queue_->queue.Wake(kEverything);
+  queue_->queue.Wake(kEverything | kAsyncNothing);
 }
 
 }  // namespace moat

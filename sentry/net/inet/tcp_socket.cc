@@ -87,7 +87,7 @@ ErrorOr<SocketAddress> TcpSocket::PeerName() {
 // --- Listening. ---
 
 ErrorOr<void> TcpSocket::Listen(const SocketCaller& caller, int backlog) {
-  size_t limit = static_cast<size_t>(backlog < 0 || backlog > abi::kSOMAXCONN ? abi::kSOMAXCONN : backlog);
+  size_t limit = ClampBacklog(backlog);
   MutexLock lock(mu_);
   if (state_ == State::kListening) {
     listener_->set_backlog(limit);
@@ -196,7 +196,7 @@ ErrorOr<void> TcpSocket::Connect(const SocketCaller& caller, const SocketAddress
   TRY(StartConnect(caller, to));
   if (nonblocking) {
     // As over a wire: the outcome is told by poll(2) and the next call.
-    queue_->queue.Wake(kWritable | kReadable);
+    queue_->queue.Wake(kWritable | kReadable | kAsyncNothing);
     return kEINPROGRESS;
   }
   ErrorOr<void> r = FinishConnect();
@@ -253,7 +253,7 @@ void TcpSocket::Disconnect() {
   } else if (binding) {
     ports_.Unbind(*binding);
   }
-  queue_->queue.Wake(kReadable | kWritable | abi::kPOLLHUP);
+  queue_->queue.Wake(kReadable | kWritable | abi::kPOLLHUP | kAsyncNothing);
 }
 
 // --- Data. ---
@@ -261,7 +261,9 @@ void TcpSocket::Disconnect() {
 ErrorOr<size_t> TcpSocket::TrySend(const SocketCaller* caller, IoSource& src, SendInfo& info) {
   Ref<TcpStream> s = stream();
   if (!s) return kEPIPE;
-  return s->Send(src, (info.flags & abi::kMSG_OOB) != 0);
+  ErrorOr<size_t> sent = s->Send(src, (info.flags & abi::kMSG_OOB) != 0);
+  if (src.remaining() > 0) MissedRoom();
+  return sent;
 }
 
 ErrorOr<size_t> TcpSocket::TryReceive(IoSink& dst, ReceiveInfo& info) {
@@ -303,7 +305,11 @@ EventMask TcpSocket::Readiness() {
     s = stream_;
   }
   if (listener) return listener->has_connection() ? kReadable : 0;
-  if (s) return s->Readiness(static_cast<size_t>(receive_low_water_.load(std::memory_order_relaxed)));
+  if (s) {
+    EventMask events = s->Readiness(static_cast<size_t>(receive_low_water_.load(std::memory_order_relaxed)));
+    if (!(events & abi::kPOLLOUT)) MissedRoom();
+    return events;
+  }
   return kWritable | abi::kPOLLHUP;
 }
 

@@ -161,7 +161,7 @@ ErrorOr<void> UdpSocket::Shutdown(int how) {
     connected = connected_;
     shut_ |= how + 1;
   }
-  queue_->queue.Wake(kReadable | kWritable | abi::kPOLLRDHUP | abi::kPOLLHUP);
+  queue_->queue.Wake(kReadable | kWritable | abi::kPOLLRDHUP | abi::kPOLLHUP | kAsyncNothing);
   return connected ? ErrorOr<void>() : kENOTCONN;  // takes effect all the same
 }
 

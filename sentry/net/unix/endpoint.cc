@@ -20,7 +20,7 @@ UnixEndpoint::UnixEndpoint(int type) : type_(type) {}
 
 UnixEndpoint::~UnixEndpoint() { Close(); }
 
-void UnixEndpoint::WakeAll() { Wake(kAllEvents); }
+void UnixEndpoint::WakeAll(EventMask async) { Wake(kAllEvents | async); }
 
 Ref<UnixEndpoint> UnixEndpoint::peer() {
   MutexLock lock(mu_);
@@ -84,7 +84,7 @@ ErrorOr<void> UnixEndpoint::Listen(int backlog, const abi::Ucred& owner) {
     MutexLock lock(mu_);
     if (name_.empty() || (state_ != State::kFresh && state_ != State::kListening)) return kEINVAL;
     state_ = State::kListening;
-    backlog_ = static_cast<size_t>(backlog < 0 || backlog > abi::kSOMAXCONN ? abi::kSOMAXCONN : backlog);
+    backlog_ = ClampBacklog(backlog);
     own_credentials_ = owner;
     woken.swap(waiting_for_room_);  // a longer backlog has room
   }
@@ -205,7 +205,7 @@ void UnixEndpoint::Disconnected(const UnixEndpoint& by) {
     if (peer_.get() != &by || state_ == State::kClosed) return;
     error_ = static_cast<int>(kECONNRESET);
   }
-  WakeAll();
+  WakeAll(kAsyncError);
 }
 
 ErrorOr<std::string> UnixEndpoint::PeerName() {
@@ -232,7 +232,7 @@ ErrorOr<void> UnixEndpoint::Shutdown(int how) {
   if (other && !is_datagram()) {
     other->PeerShut((bits & kShutReceive ? kShutSend : 0) | (bits & kShutSend ? kShutReceive : 0), 0);
   }
-  WakeAll();
+  WakeAll(kAsyncNothing);
   RoomCame();
   return {};
 }
@@ -243,7 +243,7 @@ void UnixEndpoint::PeerShut(int bits, int error) {
     shut_ |= bits;
     if (error) error_ = error;
   }
-  WakeAll();
+  WakeAll(bits == kShutBoth ? kAsyncHangup : bits & kShutReceive ? kAsyncIn : kAsyncNothing);
 }
 
 void UnixEndpoint::CloseAs(bool unaccepted) {
@@ -272,7 +272,7 @@ void UnixEndpoint::CloseAs(bool unaccepted) {
   for (auto& embryo : embryos) embryo->CloseAs(true);
   messages.clear();
   RoomCame();
-  WakeAll();
+  WakeAll(kAsyncNothing);
 }
 
 void UnixEndpoint::WaitForRoom(const Ref<Outbox>& who) {

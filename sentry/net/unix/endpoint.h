@@ -76,7 +76,7 @@ class UnixEndpoint final : public RefCounted {
   ~UnixEndpoint() override;
   void CloseAs(bool unaccepted);
   void Wake(EventMask events) { outbox_->queue().Wake(events); }
-  void WakeAll();
+  void WakeAll(EventMask async);  // with the bit of fs/vfs/file_async.h
 
   // Connections.
   ErrorOr<void> ConnectStream(const SocketCaller& caller, const UnixName& name);

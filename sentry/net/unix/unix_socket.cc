@@ -1,5 +1,6 @@
 #include "sentry/net/unix/unix_socket.h"
 
+#include "abi/poll.h"
 #include "sentry/net/unix/in_flight.h"
 #include "sentry/net/unix/names.h"
 
@@ -67,11 +68,19 @@ ErrorOr<Ref<Socket>> UnixSocket::TryAccept(const SocketCaller& caller) {
 
 ErrorOr<size_t> UnixSocket::TrySend(const SocketCaller* caller, IoSource& src, SendInfo& info) {
   if (pass_credentials_.load(std::memory_order_relaxed)) TRY(endpoint_->BindIfUnnamed());
-  return endpoint_->Send(caller, src, info);
+  ErrorOr<size_t> sent = endpoint_->Send(caller, src, info);
+  if (src.remaining() > 0 || (!sent.ok() && sent.error() == kEAGAIN)) MissedRoom();
+  return sent;
 }
 
 ErrorOr<size_t> UnixSocket::TryReceive(IoSink& dst, ReceiveInfo& info) {
   return endpoint_->Receive(dst, info, pass_credentials_.load(std::memory_order_relaxed));
+}
+
+EventMask UnixSocket::Readiness() {
+  EventMask events = endpoint_->Readiness();
+  if (!(events & abi::kPOLLOUT)) MissedRoom();
+  return events;
 }
 
 ErrorOr<SocketAddress> UnixSocket::LocalName() { return MakeUnixAddress(endpoint_->name()); }

@@ -26,7 +26,7 @@ class UnixSocket final : public Socket {
   ErrorOr<void> Shutdown(int how) override { return endpoint_->Shutdown(how); }
   ErrorOr<SocketAddress> LocalName() override;
   ErrorOr<SocketAddress> PeerName() override;
-  EventMask Readiness() override { return endpoint_->Readiness(); }
+  EventMask Readiness() override;
   WaitQueue* wait_queue() override { return &endpoint_->outbox().queue(); }
 
  protected:

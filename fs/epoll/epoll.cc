@@ -325,12 +325,28 @@ EventMask Epoll::Readiness() {
 }
 
 std::string Epoll::FdInfo() {
+  struct Line {
+    Ref<FileDescription> file;
+    int fd;
+    uint32_t events;
+    uint64_t data;
+  };
+  std::vector<Line> lines;
+  {
+    MutexLock lock(core_->mu);
+    for (auto& [key, item] : core_->items) {
+      if (!item->file || !item->file->TryAddRef()) continue;
+      lines.push_back({Ref<FileDescription>(item->file, AdoptRef{}), item->fd, item->events.load(std::memory_order_relaxed),
+                       item->data});
+    }
+  }
   std::string out;
-  MutexLock lock(core_->mu);
-  for (auto& [key, item] : core_->items) {
-    char line[96];
-    snprintf(line, sizeof line, "tfd: %8d events: %8x data: %16llx\n", item->fd,
-             item->events.load(std::memory_order_relaxed), static_cast<unsigned long long>(item->data));
+  for (Line& l : lines) {
+    Attr attr = l.file->inode().GetAttr().value_or(Attr{});
+    char line[160];
+    snprintf(line, sizeof line, "tfd: %8d events: %8x data: %16llx  pos:%lli ino:%llx sdev:%llx\n", l.fd, l.events,
+             static_cast<unsigned long long>(l.data), static_cast<long long>(l.file->position()),
+             static_cast<unsigned long long>(attr.ino), static_cast<unsigned long long>(attr.dev));
     out += line;
   }
   return out;

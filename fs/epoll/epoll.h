@@ -47,7 +47,7 @@ class Epoll final : public FileDescription {
   bool pollable() const override { return true; }
   bool seekable() const override { return false; }
   // "tfd: ..." lines of /proc/PID/fdinfo.
-  std::string FdInfo();
+  std::string FdInfo() override;
 
  private:
   struct Item;

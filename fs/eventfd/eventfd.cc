@@ -1,5 +1,7 @@
 #include "fs/eventfd/eventfd.h"
 
+#include <cstdio>
+
 #include "abi/epoll.h"
 #include "abi/fcntl.h"
 #include "abi/poll.h"
@@ -9,6 +11,7 @@ namespace moat {
 
 namespace {
 constexpr uint64_t kMaxCount = ~uint64_t{0} - 1;
+std::atomic<uint64_t> g_next_id{1};
 }
 
 Ref<EventFd> EventFd::Create(uint32_t initial, uint32_t flags) {
@@ -17,7 +20,17 @@ Ref<EventFd> EventFd::Create(uint32_t initial, uint32_t flags) {
 }
 
 EventFd::EventFd(uint32_t initial, uint32_t flags, bool semaphore)
-    : FileDescription(MakeAnonPath("anon_inode:[eventfd]", 0), flags), semaphore_(semaphore), count_(initial) {}
+    : FileDescription(MakeAnonPath("anon_inode:[eventfd]", 0), flags),
+      semaphore_(semaphore),
+      id_(g_next_id.fetch_add(1, std::memory_order_relaxed)),
+      count_(initial) {}
+
+std::string EventFd::FdInfo() {
+  char text[128];
+  snprintf(text, sizeof text, "eventfd-count: %16llx\neventfd-id: %llu\neventfd-semaphore: %d\n",
+           static_cast<unsigned long long>(count()), static_cast<unsigned long long>(id_), semaphore_);
+  return text;
+}
 
 ErrorOr<size_t> EventFd::TryRead(IoSink& dst, int64_t*, IoFlags) {
   if (dst.remaining() < sizeof(uint64_t)) return kEINVAL;

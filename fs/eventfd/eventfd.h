@@ -23,12 +23,15 @@ class EventFd final : public FileDescription {
   bool pollable() const override { return true; }
   bool seekable() const override { return false; }
 
+  std::string FdInfo() override;
+
   uint64_t count() const;
 
  private:
   EventFd(uint32_t initial, uint32_t flags, bool semaphore);
 
   const bool semaphore_;
+  const uint64_t id_;
   mutable Mutex mu_;
   uint64_t count_ MOAT_GUARDED_BY(mu_);
   WaitQueue queue_;

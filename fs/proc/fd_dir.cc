@@ -2,13 +2,12 @@
 
 #include "abi/fcntl.h"
 #include "abi/stat.h"
-#include "fs/epoll/epoll.h"
-#include "fs/eventfd/eventfd.h"
 #include "fs/proc/format.h"
+#include "fs/proc/locks_text.h"
 #include "fs/proc/task_node.h"
 #include "fs/vfs/fd_table.h"
 #include "fs/vfs/file_description.h"
-#include "fs/vfs/inotify.h"
+#include "fs/vfs/file_lock.h"
 #include "fs/vfs/path_walk.h"
 
 namespace moat::proc {
@@ -23,14 +22,19 @@ ErrorOr<Ref<FileDescription>> FileOf(ProcSource& source, TaskKey key, int fd) {
   return file;
 }
 
-// The lines that one kind of file adds to fdinfo.
-std::string SpecialInfo(const Ref<FileDescription>& file) {
-  if (Ref<InotifyInstance> inotify = RefCast<InotifyInstance>(file)) return inotify->FdInfo();
-  if (Ref<Epoll> epoll = RefCast<Epoll>(file)) return epoll->FdInfo();
-  if (Ref<EventFd> event = RefCast<EventFd>(file)) {
-    return Format("eventfd-count: %16llx\n", static_cast<unsigned long long>(event->count()));
+// The locks that were taken through the file: record locks belong to the descriptors of a process.
+std::string LocksOf(const FdTable& fds, FileDescription& file) {
+  FileLocks* locks = file.inode().locks_or_null();
+  if (!locks) return {};
+  std::string out;
+  Attr attr = file.inode().GetAttr().value_or(Attr{});
+  int number = 0;
+  for (const FileLocks::Entry& e : locks->List()) {
+    if (e.lock.owner == static_cast<LockOwner>(&file) || e.lock.owner == static_cast<LockOwner>(&fds)) {
+      out += "lock:\t" + LockLine(++number, e, attr);
+    }
   }
-  return {};
+  return out;
 }
 
 // A magic link: opening it opens what the descriptor refers to anew.
@@ -84,7 +88,7 @@ class FdInfoNode final : public TaskNode<TextNode> {
     Appendf(out, "pos:\t%lli\nflags:\t0%o\nmnt_id:\t%llu\nino:\t%llu\n", static_cast<long long>(file->position()), flags,
             static_cast<unsigned long long>(path.mount ? path.mount->id() : 0),
             static_cast<unsigned long long>(TRY(file->inode().GetAttr()).ino));
-    return out + SpecialInfo(file);
+    return out + LocksOf(*fds, *file) + file->FdInfo();
   }
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "fs/proc/format.h"
+#include "fs/proc/locks_text.h"
 
 namespace moat::proc {
 
@@ -137,7 +138,7 @@ void AddSystemFiles(StaticDir& root, ProcSource& source) {
   root.AddText("cmdline", std::string("quiet\n"));
   root.AddText("misc", std::string());
   root.AddText("modules", std::string());
-  root.AddText("locks", std::string());
+  root.AddText("locks", 0444, []() -> ErrorOr<std::string> { return LocksTable(); });
   root.AddText("diskstats", std::string());
   root.AddText("partitions", std::string("major minor  #blocks  name\n\n"));
   root.AddText("swaps", std::string("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"));

@@ -1,6 +1,7 @@
 #include "fs/timerfd/timerfd.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "abi/fcntl.h"
 #include "abi/poll.h"
@@ -20,18 +21,20 @@ int64_t SaturatingAdd(int64_t a, int64_t b) {
 }  // namespace
 
 ErrorOr<Ref<TimerFd>> TimerFd::Create(int clock, uint32_t flags) {
+  int shown = clock;
   switch (clock) {
     case abi::kCLOCK_REALTIME: case abi::kCLOCK_REALTIME_ALARM: clock = abi::kCLOCK_REALTIME; break;
     case abi::kCLOCK_BOOTTIME: case abi::kCLOCK_BOOTTIME_ALARM: clock = abi::kCLOCK_BOOTTIME; break;
     case abi::kCLOCK_MONOTONIC: break;
     default: return kEINVAL;
   }
-  return Ref<TimerFd>(new TimerFd(clock, abi::kO_RDWR | (flags & abi::kTFD_NONBLOCK)), AdoptRef{});
+  return Ref<TimerFd>(new TimerFd(clock, shown, abi::kO_RDWR | (flags & abi::kTFD_NONBLOCK)), AdoptRef{});
 }
 
-TimerFd::TimerFd(int clock, uint32_t flags)
+TimerFd::TimerFd(int clock, int shown_clock, uint32_t flags)
     : FileDescription(MakeAnonPath("anon_inode:[timerfd]", 0), flags),
       clock_(clock),
+      shown_clock_(shown_clock),
       shared_(MakeRef<Shared>()),
       timer_([shared = shared_] { shared->queue.Wake(abi::kPOLLIN); }) {}
 
@@ -69,7 +72,7 @@ TimerFd::Setting TimerFd::Get() {
   return GetLocked();
 }
 
-TimerFd::Setting TimerFd::Set(bool absolute, const Setting& wanted) {
+TimerFd::Setting TimerFd::Set(bool absolute, const Setting& wanted, int flags) {
   Setting old;
   bool due;
   {
@@ -78,6 +81,7 @@ TimerFd::Setting TimerFd::Set(bool absolute, const Setting& wanted) {
     old = GetLocked();
     timer_.Cancel();
     expirations_ = 0;
+    settime_flags_ = flags;
     interval_ns_ = wanted.interval_ns;
     next_ns_ = wanted.value_ns == 0 ? 0 : absolute ? wanted.value_ns : SaturatingAdd(Now(), wanted.value_ns);
     AdvanceLocked();
@@ -99,6 +103,25 @@ ErrorOr<size_t> TimerFd::TryRead(IoSink& dst, int64_t*, IoFlags) {
   }
   size_t put = TRY(dst.Put(std::as_bytes(std::span(&value, 1))));
   return put == sizeof value ? ErrorOr<size_t>(put) : kEFAULT;
+}
+
+std::string TimerFd::FdInfo() {
+  Setting left;
+  uint64_t ticks;
+  int flags;
+  {
+    MutexLock lock(mu_);
+    AdvanceLocked();
+    left = GetLocked();
+    ticks = expirations_;
+    flags = settime_flags_;
+  }
+  constexpr long long kSecond = abi::kNSEC_PER_SEC;
+  char text[200];
+  snprintf(text, sizeof text, "clockid: %d\nticks: %llu\nsettime flags: 0%o\nit_value: (%lld, %lld)\nit_interval: (%lld, %lld)\n",
+           shown_clock_, static_cast<unsigned long long>(ticks), static_cast<unsigned>(flags), left.value_ns / kSecond,
+           left.value_ns % kSecond, left.interval_ns / kSecond, left.interval_ns % kSecond);
+  return text;
 }
 
 EventMask TimerFd::Readiness() {

@@ -23,7 +23,8 @@ class TimerFd final : public FileDescription {
   static ErrorOr<Ref<TimerFd>> Create(int clock, uint32_t flags);
 
   // timerfd_settime(2): `absolute` on the timer's clock. Forgets earlier expirations; returns the old setting.
-  Setting Set(bool absolute, const Setting& wanted);
+  // `flags` (TFD_*) are what was asked for, to be shown.
+  Setting Set(bool absolute, const Setting& wanted, int flags = 0);
   Setting Get();  // the time left
 
   // The number of expirations, 8 bytes; kEINVAL if there is less room, kEAGAIN if there was none.
@@ -32,23 +33,25 @@ class TimerFd final : public FileDescription {
   WaitQueue* wait_queue() override { return &shared_->queue; }
   bool pollable() const override { return true; }
   bool seekable() const override { return false; }
+  std::string FdInfo() override;
 
  private:
   // What an expiry that runs while the file goes still needs.
   struct Shared final : RefCounted {
     WaitQueue queue;
   };
-  TimerFd(int clock, uint32_t flags);
+  TimerFd(int clock, int shown_clock, uint32_t flags);
   int64_t Now() const;  // on the timer's clock, ns
   // Counts expirations until now, and arms the host's timer for the next one.
   void AdvanceLocked() MOAT_REQUIRES(mu_);
   Setting GetLocked() MOAT_REQUIRES(mu_);
 
-  const int clock_;
+  const int clock_, shown_clock_;  // the latter may be an ALARM clock
   const Ref<Shared> shared_;
   Mutex mu_;
   int64_t next_ns_ MOAT_GUARDED_BY(mu_) = 0;  // on clock_; 0: disarmed, or expired for good
   int64_t interval_ns_ MOAT_GUARDED_BY(mu_) = 0;
+  int settime_flags_ MOAT_GUARDED_BY(mu_) = 0;
   uint64_t expirations_ MOAT_GUARDED_BY(mu_) = 0;  // not read yet
   Timer timer_ MOAT_GUARDED_BY(mu_);
 };

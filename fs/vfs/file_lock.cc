@@ -1,10 +1,14 @@
 #include "fs/vfs/file_lock.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "abi/poll.h"
+#include "base/fiber/executor.h"
+#include "base/host/time.h"
 #include "base/util/no_destructor.h"
+#include "fs/vfs/inode.h"
 
 namespace moat {
 
@@ -44,6 +48,42 @@ bool Touch(const FileRange& a, const FileRange& b) {
 }
 
 }  // namespace
+
+struct FileLocks::Registry {
+  Mutex mu;
+  IntrusiveList<FileLocks, &FileLocks::registry_node_> all MOAT_GUARDED_BY(mu);
+};
+
+FileLocks::Registry& FileLocks::registry() {
+  static NoDestructor<Registry> registry;
+  return *registry;
+}
+
+FileLocks::FileLocks() = default;
+
+FileLocks::~FileLocks() {
+  Registry& r = registry();
+  MutexLock lock(r.mu);
+  registry_node_.Unlink();
+}
+
+void FileLocks::Register(Inode& inode) {
+  Registry& r = registry();
+  MutexLock lock(r.mu);
+  if (inode_) return;
+  inode_ = &inode;
+  r.all.PushBack(*this);
+}
+
+std::vector<Ref<Inode>> FileLocks::LockedInodes() {
+  std::vector<Ref<Inode>> out;
+  Registry& r = registry();
+  MutexLock lock(r.mu);
+  for (FileLocks& locks : r.all) {
+    if (locks.inode_->TryAddRef()) out.push_back(Ref<Inode>(locks.inode_, AdoptRef{}));
+  }
+  return out;
+}
 
 void LockWait::Clear() {
   if (!entered_) return;
@@ -110,8 +150,65 @@ bool FileLocks::RemoveRange(LockOwner owner, FileRange range) {
   return any;
 }
 
-ErrorOr<void> FileLocks::Set(const RecordLock& lock, LockWait* wait) {
-  bool changed;
+// --- The host. ---
+
+Ref<HostLocks> FileLocks::host() const {
+  MutexLock lock(mu_);
+  return host_;
+}
+
+Ref<HostLocks> FileLocks::IdleHost() {
+  if (!records_.empty() || !flocks_.empty()) return nullptr;
+  return std::exchange(host_, nullptr);
+}
+
+void FileLocks::RetryLater() {
+  constexpr int64_t kRetryNs = 20'000'000;
+  if (queue_.empty()) return;  // nobody waits: the call just fails
+  MutexLock lock(mu_);
+  if (!retry_) retry_ = std::make_unique<Timer>([this] { queue_.Wake(abi::kPOLLIN, INT32_MAX); });
+  retry_->Arm(host::NowMonotonicNs() + kRetryNs);
+}
+
+void FileLocks::ShrinkHost(FileRange range) {
+  if (!host_) return;
+  // Piece by piece, each with the most that somebody holds of it. What others hold is never given up in between.
+  for (int64_t at = range.start;;) {
+    HostLocks::Type type = HostLocks::Type::kNone;
+    int64_t end = range.end;
+    for (const RecordLock& l : records_) {
+      if (l.range.start <= at && at <= l.range.end) {
+        type = std::max(type, l.exclusive ? HostLocks::Type::kExclusive : HostLocks::Type::kShared);
+        end = std::min(end, l.range.end);
+      } else if (l.range.start > at) {
+        end = std::min(end, l.range.start - 1);
+      }
+    }
+    (void)host_->SetRange({at, end}, type);
+    if (end >= range.end) return;
+    at = end + 1;
+  }
+}
+
+ErrorOr<void> FileLocks::UpdateHostFlock() {
+  if (!host_) return {};
+  HostLocks::Type want = HostLocks::Type::kNone;
+  for (const RecordLock& l : flocks_) {
+    want = std::max(want, l.exclusive ? HostLocks::Type::kExclusive : HostLocks::Type::kShared);
+  }
+  if (want == host_flock_) return {};
+  host_flock_ = HostLocks::Type::kNone;
+  TRY(host_->SetFlock(want));
+  host_flock_ = want;
+  return {};
+}
+
+// --- Record locks. ---
+
+ErrorOr<void> FileLocks::Set(const RecordLock& lock, LockWait* wait, const Ref<HostLocks>& host) {
+  bool changed = false;
+  Ref<HostLocks> idle;
+  ErrorOr<void> on_host;
   {
     MutexLock guard(mu_);
     if (const RecordLock* conflict = FindConflict(lock)) {
@@ -119,45 +216,72 @@ ErrorOr<void> FileLocks::Set(const RecordLock& lock, LockWait* wait) {
       return kEAGAIN;
     }
     if (records_.size() >= kMaxLocksPerInode) return kENOLCK;
-    changed = RemoveRange(lock.owner, lock.range);
-    RecordLock joined = lock;
-    for (auto it = records_.begin(); it != records_.end();) {
-      if (it->owner == lock.owner && it->exclusive == lock.exclusive && Touch(it->range, joined.range)) {
-        joined.range = {std::min(it->range.start, joined.range.start), std::max(it->range.end, joined.range.end)};
-        it = records_.erase(it);
-      } else {
-        ++it;
-      }
+    if (!host_) host_ = host;
+    if (host_) on_host = host_->SetRange(lock.range, lock.exclusive ? HostLocks::Type::kExclusive : HostLocks::Type::kShared);
+    if (on_host.ok()) {
+      changed = Insert(lock);
+    } else {
+      idle = IdleHost();
     }
-    auto place = std::find_if(records_.begin(), records_.end(),
-                              [&](const RecordLock& l) { return l.range.start >= joined.range.start; });
-    records_.insert(place, joined);
   }
   if (wait) wait->Clear();
+  if (!on_host.ok()) {
+    if (on_host.error() != kEAGAIN) return kENOLCK;
+    RetryLater();
+    return kEAGAIN;
+  }
   if (changed) queue_.Wake(abi::kPOLLIN, INT32_MAX);  // a write lock may have become a read lock
   return {};
 }
 
+bool FileLocks::Insert(const RecordLock& lock) {
+  bool changed = RemoveRange(lock.owner, lock.range);
+  RecordLock joined = lock;
+  for (auto it = records_.begin(); it != records_.end();) {
+    if (it->owner == lock.owner && it->exclusive == lock.exclusive && Touch(it->range, joined.range)) {
+      joined.range = {std::min(it->range.start, joined.range.start), std::max(it->range.end, joined.range.end)};
+      it = records_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  auto place = std::find_if(records_.begin(), records_.end(),
+                            [&](const RecordLock& l) { return l.range.start >= joined.range.start; });
+  records_.insert(place, joined);
+  return changed;
+}
+
 ErrorOr<void> FileLocks::Unlock(LockOwner owner, FileRange range) {
   bool changed;
+  Ref<HostLocks> idle;
   {
     MutexLock lock(mu_);
     // Splitting makes one more.
     if (records_.size() >= kMaxLocksPerInode + 1) return kENOLCK;
     changed = RemoveRange(owner, range);
+    if (changed) ShrinkHost(range);
+    idle = IdleHost();
   }
   if (changed) queue_.Wake(abi::kPOLLIN, INT32_MAX);
   return {};
 }
 
-std::optional<RecordLock> FileLocks::Test(const RecordLock& lock) const {
-  MutexLock guard(mu_);
-  if (const RecordLock* conflict = FindConflict(lock)) return *conflict;
-  return std::nullopt;
+std::optional<RecordLock> FileLocks::Test(const RecordLock& lock, const Ref<HostLocks>& host) const {
+  Ref<HostLocks> ask;
+  {
+    MutexLock guard(mu_);
+    if (const RecordLock* conflict = FindConflict(lock)) return *conflict;
+    ask = host_ ? host_ : host;
+  }
+  return ask ? ask->Test(lock) : std::nullopt;
 }
 
-ErrorOr<void> FileLocks::Flock(LockOwner owner, bool exclusive, int pid) {
+// --- flock(2). ---
+
+ErrorOr<void> FileLocks::Flock(LockOwner owner, bool exclusive, int pid, const Ref<HostLocks>& host) {
   bool dropped = false, blocked = false;
+  Ref<HostLocks> idle;
+  ErrorOr<void> on_host;
   {
     MutexLock lock(mu_);
     for (auto it = flocks_.begin(); it != flocks_.end(); ++it) {
@@ -168,28 +292,46 @@ ErrorOr<void> FileLocks::Flock(LockOwner owner, bool exclusive, int pid) {
       break;
     }
     for (const RecordLock& l : flocks_) blocked |= l.exclusive || exclusive;
+    if (!host_ && !blocked) host_ = host;
     if (!blocked) flocks_.push_back({FileRange{}, exclusive, owner, pid});
+    on_host = UpdateHostFlock();
+    if (!on_host.ok() && !blocked) flocks_.pop_back();
+    idle = IdleHost();
   }
   if (dropped) queue_.Wake(abi::kPOLLIN, INT32_MAX);
   if (blocked) return kEAGAIN;
-  return {};
+  if (on_host.ok()) return {};
+  if (on_host.error() != kEAGAIN) return kENOLCK;
+  RetryLater();
+  return kEAGAIN;
 }
 
 void FileLocks::FlockUnlock(LockOwner owner) {
   size_t removed;
+  Ref<HostLocks> idle;
   {
     MutexLock lock(mu_);
     removed = std::erase_if(flocks_, [&](const RecordLock& l) { return l.owner == owner; });
+    (void)UpdateHostFlock();
+    idle = IdleHost();
   }
   if (removed) queue_.Wake(abi::kPOLLIN, INT32_MAX);
 }
 
 void FileLocks::ReleaseOwner(LockOwner owner) {
   size_t removed;
+  Ref<HostLocks> idle;
   {
     MutexLock lock(mu_);
-    removed = std::erase_if(records_, [&](const RecordLock& l) { return l.owner == owner; });
+    std::vector<FileRange> ranges;
+    removed = std::erase_if(records_, [&](const RecordLock& l) {
+      if (l.owner == owner) ranges.push_back(l.range);
+      return l.owner == owner;
+    });
+    for (const FileRange& range : ranges) ShrinkHost(range);
     removed += std::erase_if(flocks_, [&](const RecordLock& l) { return l.owner == owner; });
+    (void)UpdateHostFlock();
+    idle = IdleHost();
   }
   if (removed) queue_.Wake(abi::kPOLLIN, INT32_MAX);
 }

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string>
+
 namespace moat {
 namespace {
 
@@ -82,6 +85,82 @@ TEST(FileLockTest, LocksAreBounded) {
   size_t n = 0;
   while (l.Set(Lock(A, static_cast<int64_t>(n) * 2, static_cast<int64_t>(n) * 2, n % 2 == 0)).ok() && n < 20000) ++n;
   EXPECT_EQ(n, kMaxLocksPerInode);
+}
+
+// A host that remembers what it was told, byte by byte, and may hold something itself.
+class FakeHost final : public HostLocks {
+ public:
+  ErrorOr<void> SetRange(FileRange range, Type type) override {
+    if (type != Type::kNone && busy.start <= range.end && range.start <= busy.end) return kEAGAIN;
+    for (int64_t at = range.start; at <= std::min<int64_t>(range.end, kBytes - 1); ++at) {
+      bytes[static_cast<size_t>(at)] = "-RW"[static_cast<int>(type)];
+    }
+    return {};
+  }
+  ErrorOr<void> SetFlock(Type type) override {
+    flock = Type::kNone;
+    if (flock_busy && type != Type::kNone) return kEAGAIN;
+    flock = type;
+    return {};
+  }
+  std::optional<RecordLock> Test(const RecordLock& lock) override {
+    if (busy.start > lock.range.end || lock.range.start > busy.end) return std::nullopt;
+    return RecordLock{busy, true, nullptr, 0};
+  }
+
+  static constexpr int64_t kBytes = 10;
+  std::string bytes = std::string(kBytes, '-');
+  FileRange busy{100, 99};  // nothing
+  bool flock_busy = false;
+  Type flock = Type::kNone;
+};
+
+TEST(FileLockTest, HostHasWhatGuestsHoldTogether) {
+  FileLocks l;
+  Ref<FakeHost> host = MakeRef<FakeHost>();
+  ASSERT_TRUE(l.Set(Lock(A, 0, 5, false), nullptr, host).ok());
+  ASSERT_TRUE(l.Set(Lock(B, 3, 7, false), nullptr, host).ok());
+  ASSERT_TRUE(l.Set(Lock(C, 8, 9, true), nullptr, host).ok());
+  EXPECT_EQ(host->bytes, "RRRRRRRRWW");
+  ASSERT_TRUE(l.Unlock(A, {0, 9}).ok());
+  EXPECT_EQ(host->bytes, "---RRRRRWW");
+  ASSERT_TRUE(l.Set(Lock(C, 9, 9, false), nullptr, host).ok());
+  EXPECT_EQ(host->bytes, "---RRRRRWR");
+  l.ReleaseOwner(B);
+  l.ReleaseOwner(C);
+  EXPECT_EQ(host->bytes, "----------");
+  EXPECT_EQ(l.host(), nullptr);
+}
+
+TEST(FileLockTest, HostsLocksAreInTheWay) {
+  FileLocks l;
+  Ref<FakeHost> host = MakeRef<FakeHost>();
+  host->busy = {4, 5};
+  EXPECT_EQ(l.Set(Lock(A, 0, 9, false), nullptr, host).error(), kEAGAIN);
+  EXPECT_EQ(l.host(), nullptr);
+  EXPECT_EQ(l.Test(Lock(A, 5, 9, true), host)->range.start, 4);
+  EXPECT_FALSE(l.Test(Lock(A, 6, 9, true), host));
+  EXPECT_TRUE(l.Set(Lock(A, 6, 9, true), nullptr, host).ok());
+  EXPECT_EQ(l.Test(Lock(B, 6, 9, true), host)->owner, A);
+}
+
+TEST(FileLockTest, FlocksOfTheHost) {
+  FileLocks l;
+  Ref<FakeHost> host = MakeRef<FakeHost>();
+  ASSERT_TRUE(l.Flock(A, false, 1, host).ok());
+  ASSERT_TRUE(l.Flock(B, false, 1, host).ok());
+  EXPECT_EQ(host->flock, HostLocks::Type::kShared);
+  EXPECT_EQ(l.Flock(A, true, 1, host).error(), kEAGAIN);  // B's; A lost its own
+  EXPECT_EQ(host->flock, HostLocks::Type::kShared);
+  l.FlockUnlock(B);
+  EXPECT_EQ(host->flock, HostLocks::Type::kNone);
+  ASSERT_TRUE(l.Flock(A, true, 1, host).ok());
+  EXPECT_EQ(host->flock, HostLocks::Type::kExclusive);
+  ASSERT_TRUE(l.Flock(A, false, 1, host).ok());
+  EXPECT_EQ(host->flock, HostLocks::Type::kShared);
+  host->flock_busy = true;
+  EXPECT_EQ(l.Flock(A, true, 1, host).error(), kEAGAIN);
+  EXPECT_TRUE(l.List().empty());
 }
 
 }  // namespace

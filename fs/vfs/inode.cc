@@ -38,7 +38,12 @@ Inode::~Inode() {
   delete marks_.load(std::memory_order_acquire);
 }
 
-FileLocks& Inode::locks() { return MakeOnce(locks_); }
+FileLocks& Inode::locks() {
+  if (FileLocks* present = locks_or_null()) return *present;
+  FileLocks& locks = MakeOnce(locks_);
+  locks.Register(*this);
+  return locks;
+}
 InotifyMarks& Inode::EnsureMarks() { return MakeOnce(marks_); }
 
 Ref<RefCounted> Inode::attachment() const {

@@ -17,6 +17,12 @@ EventMask PidFd::Readiness() {
   return group_->exited ? abi::kPOLLIN | abi::kPOLLRDNORM : 0;
 }
 
+std::string PidFd::FdInfo() {
+  MutexLock lock(group_->kernel().tasks_lock);
+  std::string pid = std::to_string(group_->reaped ? -1 : group_->tgid());
+  return "Pid:\t" + pid + "\nNSpid:\t" + pid + "\n";
+}
+
 ErrorOr<int> InstallPidfd(Task& t, ThreadGroup& group, bool nonblocking) {
   uint32_t flags = abi::kO_RDWR | (nonblocking ? abi::kO_NONBLOCK : 0);
   return t.fds().Install(MakeRef<PidFd>(Ref<ThreadGroup>(&group), flags), true, t.group().Limit(abi::kRLIMIT_NOFILE));

@@ -18,6 +18,7 @@ class PidFd final : public FileDescription {
   WaitQueue* wait_queue() override { return &group_->exit_event; }
   bool pollable() const override { return true; }
   bool seekable() const override { return false; }
+  std::string FdInfo() override;
 
  private:
   Ref<ThreadGroup> group_;

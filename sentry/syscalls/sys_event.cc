@@ -83,7 +83,7 @@ ErrorOr<void> SysTimerfdSettime(Task& t, int fd, uint32_t flags, UserAddr wanted
   if (flags & ~(abi::kTFD_TIMER_ABSTIME | abi::kTFD_TIMER_CANCEL_ON_SET)) return kEINVAL;
   TimerFd::Setting setting{.value_ns = TRY(ToNs(wanted.it_value)), .interval_ns = TRY(ToNs(wanted.it_interval))};
   Ref<TimerFd> timer = TRY(GetTimerFd(t, fd));
-  TimerFd::Setting old = timer->Set((flags & abi::kTFD_TIMER_ABSTIME) != 0, setting);
+  TimerFd::Setting old = timer->Set((flags & abi::kTFD_TIMER_ABSTIME) != 0, setting, flags);
   if (old_addr) TRY(t.mm().Write(old_addr, ToItimerspec(old)));
   return {};
 }

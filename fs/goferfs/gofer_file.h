@@ -3,6 +3,7 @@
 
 #include "fs/goferfs/gofer_inode.h"
 #include "fs/vfs/file_description.h"
+#include "fs/vfs/file_lock.h"
 
 namespace moat {
 
@@ -19,6 +20,8 @@ class GoferFile final : public FileDescription {
   ErrorOr<HostBacking> Map(uint64_t offset, uint64_t length, bool shared_writable) override;
 
   int host_fd() const { return fd_->get(); }
+  // See fs/goferfs/host_locks.h.
+  ErrorOr<Ref<HostLocks>> LocksOnHost();
 
  private:
   GoferFile(const Path& path, uint32_t flags, Ref<GoferInode> inode, Ref<HostFd> fd);

@@ -41,6 +41,8 @@ Filter SentryFilter() {
   allow(abi::kNr_fdatasync, "fs/goferfs", "fdatasync(2) of guests", "host disk load");
   allow(abi::kNr_memfd_create, "fs/tmpfs", "files that guests map", "memory, within its limits");
   allow(abi::kNr_fcntl, "fs/tmpfs, fs/goferfs", "seals, status flags, host locks", "flags of descriptors it holds");
+  allow(abi::kNr_flock, "fs/goferfs/host_locks", "flock(2) of guests in directories shared with the host",
+        "locks on files it was given");
   allow(abi::kNr_ioctl, "fs/hostfd", "the caller's terminal: size and modes",
         "the terminal's modes; TIOCSTI and TIOCLINUX are refused",
         {seccomp::ArgIsNot(1, 0x5412), seccomp::ArgIsNot(1, 0x541C)});

@@ -7,6 +7,7 @@
 #include "abi/poll.h"
 #include "abi/rlimit.h"
 #include "abi/stat.h"
+#include "fs/goferfs/host_locks.h"
 #include "fs/pipe/pipe_file.h"
 #include "fs/vfs/fd_table.h"
 #include "fs/vfs/file_lock.h"
@@ -137,17 +138,17 @@ ErrorOr<void> SetLock(Task& t, FileDescription& file, UserAddr addr, LockCall ca
     case abi::kF_WRLCK: if (!file.writable()) return kEBADF; break;
     default: return kEINVAL;
   }
-  if (!call.wait) return locks.Set(lock);
+  Ref<HostLocks> host = TRY(LocksOnHost(file));
+  if (!call.wait) return locks.Set(lock, nullptr, host);
   LockWait wait;
-  ErrorOr<void> r = t.BlockOn(locks.queue(), ~0u, kForever, [&] { return locks.Set(lock, call.ofd ? nullptr : &wait); });
-  return r;
+  return t.BlockOn(locks.queue(), ~0u, kForever, [&] { return locks.Set(lock, call.ofd ? nullptr : &wait, host); });
 }
 
 ErrorOr<void> GetLock(Task& t, FileDescription& file, UserAddr addr, bool ofd) {
   abi::Flock f = TRY(t.mm().Read<abi::Flock>(addr));
   if (f.l_type != abi::kF_RDLCK && f.l_type != abi::kF_WRLCK && !(ofd && f.l_type == abi::kF_UNLCK)) return kEINVAL;
   RecordLock lock = TRY(DecodeLock(t, file, f, ofd));
-  std::optional<RecordLock> conflict = file.inode().locks().Test(lock);
+  std::optional<RecordLock> conflict = file.inode().locks().Test(lock, TRY(LocksOnHost(file)));
   if (!conflict) {
     f.l_type = abi::kF_UNLCK;
   } else {
@@ -260,7 +261,8 @@ ErrorOr<void> SysFlock(Task& t, int fd, int operation) {
     default: return kEINVAL;
   }
   bool exclusive = (operation & ~abi::kLOCK_NB) == abi::kLOCK_EX;
-  auto attempt = [&] { return locks.Flock(file.get(), exclusive, t.tgid()); };
+  Ref<HostLocks> host = TRY(LocksOnHost(*file));
+  auto attempt = [&] { return locks.Flock(file.get(), exclusive, t.tgid(), host); };
   return wait ? t.BlockOn(locks.queue(), ~0u, kForever, attempt) : attempt();
 }
 

@@ -13,7 +13,7 @@ namespace {
 
 constexpr size_t kChunk = 64 * 1024;
 
-// File offsets are addresses. Unlike Linux's, it does not write through read-only mappings.
+// File offsets are addresses. Reads and writes are a debugger's: protection does not stop them (FOLL_FORCE).
 class MemDescription final : public FileDescription {
  public:
   MemDescription(const Path& path, uint32_t flags, ProcSource& source, TaskKey key)

@@ -122,6 +122,8 @@ class ProcSource {
   virtual ErrorOr<std::vector<MappingInfo>> Mappings(TaskKey key) = 0;
   // Resident bytes of [start, end).
   virtual ErrorOr<uint64_t> ResidentIn(TaskKey key, uint64_t start, uint64_t end) = 0;
+  // Of each page from `start` on, which must be mapped: bit 0 of its byte says that it is in memory.
+  virtual ErrorOr<void> Residency(TaskKey key, uint64_t start, std::span<uint8_t> out) { return kESRCH; }
   virtual ErrorOr<std::vector<uint64_t>> Auxv(TaskKey key) = 0;
   // Copies from and to the memory of a task; as UserMemory's partial copies. 0 bytes if it has no memory any more.
   virtual ErrorOr<size_t> ReadMemory(TaskKey key, UserAddr addr, std::span<std::byte> out) = 0;

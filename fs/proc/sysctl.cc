@@ -1,9 +1,15 @@
-// /proc/sys: proc_sys(5) and its kin. Limits that the kernel enforces elsewhere are read-only here.
+// /proc/sys: proc_sys(5) and its kin. Limits that the kernel enforces elsewhere are read-only here, but for those in Tunables.
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <bit>
+#include <cstdlib>
 #include <cstring>
+#include <memory>
 
 #include "abi/capability.h"
 #include "base/host/process.h"
+#include "base/kern/tunables.h"
 #include "base/util/no_destructor.h"
 #include "base/kern/held.h"
 #include "fs/proc/format.h"
@@ -42,6 +48,8 @@ void Add(StaticDir& dir, const char* name, SysctlNode::Reader reader, SysctlNode
   dir.Add(name, MakeRef<SysctlNode>(dir.fs(), ino, std::move(reader), std::move(writer)), ino);
 }
 
+constexpr size_t kMaxDigits = 24;
+
 struct Value {
   const char *name, *text;
 };
@@ -49,6 +57,42 @@ struct Value {
 template <size_t N>
 void AddAll(StaticDir& dir, const Value (&values)[N]) {
   for (const Value& v : values) Add(dir, v.name, [text = v.text]() -> ErrorOr<std::string> { return text + std::string("\n"); });
+}
+
+struct Number {
+  const char* name;
+  int64_t value, least, most;
+};
+
+// The number that `text` begins with, as proc_dointvec has it: decimal, 0x or 0; moves `text` behind it and the blanks that follow.
+ErrorOr<int64_t> TakeNumber(std::string_view& text) {
+  auto skip = [&] { text.remove_prefix(std::min(text.find_first_not_of(" \t\n"), text.size())); };
+  skip();
+  std::string copy(text.substr(0, text.find_first_of(" \t\n")));
+  if (copy.empty() || copy.size() > kMaxDigits) return kEINVAL;
+  char* end = nullptr;
+  long long value = strtoll(copy.c_str(), &end, 0);
+  if (*end != '\0') return kEINVAL;
+  text.remove_prefix(copy.size());
+  skip();
+  return value;
+}
+
+// A number that root may change; `cell` lives as long as the tree.
+template <class Cell>
+void AddNumber(StaticDir& dir, const Number& n, Cell cell) {
+  Add(dir, n.name, [cell]() -> ErrorOr<std::string> { return std::to_string(cell->load(std::memory_order_relaxed)) + "\n"; },
+      [cell, least = n.least, most = n.most](std::string_view text) -> ErrorOr<void> {
+        int64_t value = TRY(TakeNumber(text));
+        if (value < least || value > most) return kEINVAL;
+        cell->store(value, std::memory_order_relaxed);
+        return {};
+      });
+}
+
+template <size_t N>
+void AddNumbers(StaticDir& dir, const Number (&numbers)[N]) {
+  for (const Number& n : numbers) AddNumber(dir, n, std::make_shared<std::atomic<int64_t>>(n.value));
 }
 
 std::string Uuid() {
@@ -62,20 +106,12 @@ std::string Uuid() {
 
 constexpr Value kKernel[] = {
     {"ostype", "Linux"},
-    {"pid_max", "32768"},
     {"ngroups_max", "65536"},
     {"cap_last_cap", "40"},
     {"randomize_va_space", "2"},
     {"core_pattern", "core"},
-    {"core_uses_pid", "0"},
-    {"core_pipe_limit", "0"},
     {"tainted", "0"},
     {"printk", "4\t4\t1\t7"},
-    {"printk_ratelimit", "5"},
-    {"dmesg_restrict", "1"},
-    {"kptr_restrict", "1"},
-    {"perf_event_paranoid", "4"},
-    {"panic", "0"},
     {"shmmax", "18446744073692774399"},
     {"shmall", "18446744073692774399"},
     {"shmmni", "4096"},
@@ -83,16 +119,11 @@ constexpr Value kKernel[] = {
     {"msgmnb", "16384"},
     {"msgmni", "32000"},
     {"sem", "32000\t1024000000\t500\t32000"},
-    {"sched_autogroup_enabled", "0"},
     {"sched_rr_timeslice_ms", "100"},
-    {"sched_rt_period_us", "1000000"},
-    {"sched_rt_runtime_us", "950000"},
     {"overflowuid", "65534"},
     {"overflowgid", "65534"},
     {"unprivileged_userns_clone", "0"},
-    {"sysrq", "0"},
     {"modules_disabled", "1"},
-    {"numa_balancing", "0"},
     {"unprivileged_bpf_disabled", "2"},
     {"io_uring_disabled", "2"},
 };
@@ -102,7 +133,6 @@ constexpr Value kFs[] = {
     {"inode-nr", "0\t0"},
     {"inode-state", "0\t0\t0\t0\t0\t0\t0"},
     {"dentry-state", "0\t0\t45\t0\t0\t0"},
-    {"pipe-max-size", "1048576"},
     {"pipe-user-pages-soft", "16384"},
     {"pipe-user-pages-hard", "0"},
     {"lease-break-time", "45"},
@@ -121,12 +151,7 @@ constexpr Value kFs[] = {
 };
 
 constexpr Value kVm[] = {
-    {"overcommit_memory", "0"},    {"overcommit_ratio", "50"},   {"overcommit_kbytes", "0"},
-    {"max_map_count", "65530"},    {"mmap_min_addr", "65536"},   {"swappiness", "60"},
-    {"dirty_ratio", "20"},         {"dirty_background_ratio", "10"}, {"vfs_cache_pressure", "100"},
-    {"min_free_kbytes", "67584"},  {"nr_hugepages", "0"},        {"nr_overcommit_hugepages", "0"},
-    {"page-cluster", "3"},         {"panic_on_oom", "0"},        {"oom_kill_allocating_task", "0"},
-    {"zone_reclaim_mode", "0"},    {"legacy_va_layout", "0"},    {"memfd_noexec", "0"},
+    {"max_map_count", "65530"},    {"mmap_min_addr", "65536"},  {"nr_hugepages", "0"},        {"nr_overcommit_hugepages", "0"},    {"legacy_va_layout", "0"},    {"memfd_noexec", "0"},
     {"mmap_rnd_bits", "28"},       {"mmap_rnd_compat_bits", "8"}, {"hugetlb_shm_group", "0"},
     {"unprivileged_userfaultfd", "0"},
 };
@@ -134,23 +159,66 @@ constexpr Value kVm[] = {
 constexpr Value kInotify[] = {{"max_queued_events", "16384"}, {"max_user_instances", "128"}, {"max_user_watches", "65536"}};
 constexpr Value kMqueue[] = {
     {"msg_default", "10"}, {"msg_max", "10"}, {"msgsize_default", "8192"}, {"msgsize_max", "8192"}, {"queues_max", "256"}};
-constexpr Value kNetCore[] = {
-    {"somaxconn", "4096"},       {"rmem_default", "212992"}, {"rmem_max", "212992"}, {"wmem_default", "212992"},
-    {"wmem_max", "212992"},      {"netdev_max_backlog", "1000"}, {"optmem_max", "131072"}, {"bpf_jit_enable", "0"},
+constexpr Value kNetCore[] = {       {"rmem_default", "212992"}, {"rmem_max", "212992"}, {"wmem_default", "212992"},
+    {"wmem_max", "212992"}, {"optmem_max", "131072"}, {"bpf_jit_enable", "0"},
 };
-constexpr Value kNetIpv4[] = {
-    {"ip_local_port_range", "32768\t60999"}, {"ip_local_reserved_ports", ""},   {"ip_forward", "0"},
-    {"ip_nonlocal_bind", "0"},               {"ip_unprivileged_port_start", "1024"}, {"ping_group_range", "1\t0"},
-    {"tcp_rmem", "4096\t131072\t6291456"},   {"tcp_wmem", "4096\t16384\t4194304"}, {"tcp_mem", "188319\t251094\t376638"},
-    {"tcp_sack", "1"},                       {"tcp_timestamps", "1"},           {"tcp_window_scaling", "1"},
-    {"tcp_fin_timeout", "60"},               {"tcp_keepalive_time", "7200"},    {"tcp_keepalive_intvl", "75"},
-    {"tcp_keepalive_probes", "9"},           {"tcp_syn_retries", "6"},          {"tcp_synack_retries", "5"},
-    {"tcp_max_syn_backlog", "512"},          {"tcp_congestion_control", "cubic"}, {"tcp_available_congestion_control", "reno cubic"},
-    {"tcp_allowed_congestion_control", "reno cubic"}, {"tcp_fastopen", "1"},    {"tcp_tw_reuse", "2"},
+constexpr Value kNetIpv4[] = { {"ip_local_reserved_ports", ""},
+    {"ip_nonlocal_bind", "0"}, {"ping_group_range", "1\t0"},
+    {"tcp_rmem", "4096\t131072\t6291456"},   {"tcp_wmem", "4096\t16384\t4194304"}, {"tcp_mem", "188319\t251094\t376638"},          {"tcp_congestion_control", "cubic"}, {"tcp_available_congestion_control", "reno cubic"},
+    {"tcp_allowed_congestion_control", "reno cubic"},
     {"udp_mem", "376638\t502187\t753276"},
 };
 constexpr Value kNetIpv6[] = {{"bindv6only", "0"}};
 constexpr Value kNetUnix[] = {{"max_dgram_qlen", "512"}};
+
+// Numbers that may be written but govern nothing here: what they are about (disks' caches, the kernel's log, TCP over wires) is the
+// host's, or is not there at all.
+constexpr Number kKernelNumbers[] = {
+    {"core_uses_pid", 0, 0, INT32_MAX},
+    {"core_pipe_limit", 0, 0, INT32_MAX},
+    {"dmesg_restrict", 1, 0, 1},
+    {"kptr_restrict", 1, 0, 2},
+    {"perf_event_paranoid", 4, -1, INT32_MAX},
+    {"panic", 0, INT32_MIN, INT32_MAX},
+    {"printk_ratelimit", 5, 0, INT32_MAX},
+    {"sched_autogroup_enabled", 0, 0, 1},
+    {"sched_rt_period_us", 1000000, 1, INT32_MAX},
+    {"sched_rt_runtime_us", 950000, -1, INT32_MAX},
+    {"sysrq", 0, 0, 511},
+    {"numa_balancing", 0, 0, 3},
+};
+constexpr Number kVmNumbers[] = {
+    {"overcommit_memory", 0, 0, 2},
+    {"overcommit_ratio", 50, 0, INT32_MAX},
+    {"overcommit_kbytes", 0, 0, INT32_MAX},
+    {"swappiness", 60, 0, 200},
+    {"dirty_ratio", 20, 0, 100},
+    {"dirty_background_ratio", 10, 0, 100},
+    {"vfs_cache_pressure", 100, 0, INT32_MAX},
+    {"min_free_kbytes", 67584, 0, INT32_MAX},
+    {"page-cluster", 3, 0, 31},
+    {"panic_on_oom", 0, 0, 2},
+    {"oom_kill_allocating_task", 0, 0, INT32_MAX},
+    {"zone_reclaim_mode", 0, 0, INT32_MAX},
+};
+constexpr Number kCoreNumbers[] = {
+    {"netdev_max_backlog", 1000, 0, INT32_MAX},
+};
+constexpr Number kIpv4Numbers[] = {
+    {"tcp_sack", 1, 0, 255},
+    {"tcp_timestamps", 1, 0, 2},
+    {"tcp_window_scaling", 1, 0, 255},
+    {"tcp_fin_timeout", 60, 0, INT32_MAX},
+    {"tcp_keepalive_time", 7200, 1, 32767},
+    {"tcp_keepalive_intvl", 75, 1, 32767},
+    {"tcp_keepalive_probes", 9, 1, 127},
+    {"tcp_syn_retries", 6, 1, 127},
+    {"tcp_synack_retries", 5, 0, 255},
+    {"tcp_max_syn_backlog", 512, 0, INT32_MAX},
+    {"tcp_fastopen", 1, 0, INT32_MAX},
+    {"tcp_tw_reuse", 2, 0, 2},
+    {"ip_forward", 0, 0, INT32_MAX},
+};
 
 // uname's names: the system administrator's to set.
 SysctlNode::Writer NameWriter(ProcSource* s, void (ProcSource::*set)(std::string_view)) {
@@ -162,9 +230,13 @@ SysctlNode::Writer NameWriter(ProcSource* s, void (ProcSource::*set)(std::string
   };
 }
 
+constexpr int64_t kLeastPidMax = 301, kMostPidMax = 32768;
+
 void AddKernel(StaticDir& kernel, ProcSource& source) {
   ProcSource* s = &source;
   AddAll(kernel, kKernel);
+  AddNumbers(kernel, kKernelNumbers);
+  AddNumber(kernel, {"pid_max", 0, kLeastPidMax, kMostPidMax}, &g_tunables.pid_max);
   Add(kernel, "osrelease", [s]() -> ErrorOr<std::string> { return s->System().release + "\n"; });
   Add(kernel, "version", [s]() -> ErrorOr<std::string> { return s->System().version + "\n"; });
   Add(kernel, "threads-max", [s]() -> ErrorOr<std::string> { return std::to_string(s->System().max_tasks) + "\n"; });
@@ -185,12 +257,40 @@ void AddKernel(StaticDir& kernel, ProcSource& source) {
   AddAll(*keys, kKeys);
 }
 
+// F_SETPIPE_SZ's bound is a power of two of pages.
+void AddPipeSize(StaticDir& fs) {
+  static constexpr int64_t kPage = 4096, kLargest = int64_t{1} << 31;
+  std::atomic<int64_t>* cell = &g_tunables.pipe_max_size;
+  Add(fs, "pipe-max-size", [cell]() -> ErrorOr<std::string> { return std::to_string(cell->load()) + "\n"; },
+      [cell](std::string_view text) -> ErrorOr<void> {
+        int64_t value = TRY(TakeNumber(text));
+        if (value < 0 || value > kLargest) return kEINVAL;
+        cell->store(static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max(value, kPage)))));
+        return {};
+      });
+}
+
+void AddPortRange(StaticDir& ipv4) {
+  Add(ipv4, "ip_local_port_range",
+      []() -> ErrorOr<std::string> {
+        return std::to_string(g_tunables.first_ephemeral.load()) + "\t" + std::to_string(g_tunables.last_ephemeral.load()) + "\n";
+      },
+      [](std::string_view text) -> ErrorOr<void> {
+        int64_t first = TRY(TakeNumber(text)), last = TRY(TakeNumber(text));
+        if (first < 1 || last < first || last > 65535) return kEINVAL;
+        g_tunables.first_ephemeral.store(first);
+        g_tunables.last_ephemeral.store(last);
+        return {};
+      });
+}
+
 }  // namespace
 
 void AddSysctls(StaticDir& sys, ProcSource& source) {
   Ref<StaticDir> kernel = sys.AddDir("kernel"), fs = sys.AddDir("fs"), vm = sys.AddDir("vm"), net = sys.AddDir("net");
   AddKernel(*kernel, source);
   AddAll(*fs, kFs);
+  AddPipeSize(*fs);
   Add(*fs, "file-max", []() -> ErrorOr<std::string> { return std::to_string(OpenFiles::limit()) + "\n"; });
   Add(*fs, "file-nr", []() -> ErrorOr<std::string> {
     return std::to_string(OpenFiles::used()) + "\t0\t" + std::to_string(OpenFiles::limit()) + "\n";
@@ -200,8 +300,15 @@ void AddSysctls(StaticDir& sys, ProcSource& source) {
   constexpr Value kEpoll[] = {{"max_user_watches", "14772183"}};
   AddAll(*fs->AddDir("epoll"), kEpoll);
   AddAll(*vm, kVm);
-  AddAll(*net->AddDir("core"), kNetCore);
-  AddAll(*net->AddDir("ipv4"), kNetIpv4);
+  AddNumbers(*vm, kVmNumbers);
+  Ref<StaticDir> core = net->AddDir("core"), ipv4 = net->AddDir("ipv4");
+  AddAll(*core, kNetCore);
+  AddNumbers(*core, kCoreNumbers);
+  AddNumber(*core, {"somaxconn", 0, 0, INT32_MAX}, &g_tunables.somaxconn);
+  AddAll(*ipv4, kNetIpv4);
+  AddNumbers(*ipv4, kIpv4Numbers);
+  AddNumber(*ipv4, {"ip_unprivileged_port_start", 0, 0, 65535}, &g_tunables.first_unprivileged_port);
+  AddPortRange(*ipv4);
   AddAll(*net->AddDir("ipv6"), kNetIpv6);
   AddAll(*net->AddDir("unix"), kNetUnix);
 }

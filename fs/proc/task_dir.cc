@@ -10,6 +10,7 @@
 #include "fs/proc/fd_dir.h"
 #include "fs/proc/format.h"
 #include "fs/proc/mem_file.h"
+#include "fs/proc/pagemap.h"
 #include "fs/proc/task_node.h"
 #include "fs/proc/task_text.h"
 #include "fs/vfs/file_description.h"
@@ -107,7 +108,6 @@ constexpr TextRow kTexts[] = {
     {"smaps", 0444, Smaps, nullptr, true},
     {"smaps_rollup", 0444, SmapsRollup, nullptr, true},
     {"clear_refs", 0200, RefuseRead, WriteClearRefs},
-    {"pagemap", 0400, RefuseRead, nullptr, true},
     {"mounts", 0444, MountsText},
     {"mountinfo", 0444, MountInfo},
     {"wchan", 0444, Fixed<"0">},
@@ -320,6 +320,7 @@ class TaskDir final : public TaskNode<DirNode> {
     if (name == "fd") return MakeFdDir(fs(), context(), key(), child);
     if (name == "fdinfo") return MakeFdInfoDir(fs(), context(), key(), child);
     if (name == "mem") return MakeMemFile(fs(), context(), key(), child);
+    if (name == "pagemap") return MakePagemapFile(fs(), context(), key(), child);
     if (name == "ns") return Ref<Inode>(MakeRef<NamespaceDir>(fs(), context(), key(), child));
     if (name == "net") return context().net_dir;
     if (name == "task" && group_) return Ref<Inode>(MakeRef<ThreadsDir>(fs(), context(), key(), child));
@@ -334,7 +335,7 @@ class TaskDir final : public TaskNode<DirNode> {
     for (const TextRow& row : kTexts) {
       if (Stands(row)) all.emplace_back(row.name, abi::kS_IFREG);
     }
-    all.emplace_back("mem", abi::kS_IFREG);
+    for (const char* name : {"mem", "pagemap"}) all.emplace_back(name, abi::kS_IFREG);
     for (const LinkRow& row : kLinks) all.emplace_back(row.name, abi::kS_IFLNK);
     std::vector<Listed> out;
     for (size_t i = static_cast<size_t>(from - kFirstPosition); i < all.size() && out.size() < limit; ++i) {

@@ -2,6 +2,7 @@
 
 #include "base/fiber/fiber.h"
 #include "base/host/time.h"
+#include "base/kern/tunables.h"
 #include "base/util/check.h"
 #include "base/util/log.h"
 #include "fs/vfs/fd_table.h"
@@ -23,7 +24,6 @@
 namespace moat {
 
 namespace {
-constexpr int kPidMax = 32768;      // /proc/sys/kernel/pid_max
 constexpr int kReservedPids = 300;  // where numbering starts again after a wrap (kernel/pid.c)
 }  // namespace
 
@@ -60,13 +60,14 @@ ErrorOr<int> Kernel::AllocatePid(int wanted) {
     }
     return false;
   };
+  const int pid_max = static_cast<int>(g_tunables.pid_max.load(std::memory_order_relaxed));
   if (wanted) {
-    if (wanted >= kPidMax) return kEINVAL;
+    if (wanted >= pid_max) return kEINVAL;
     if (in_use(wanted)) return kEEXIST;
     return wanted;
   }
-  for (int tries = 0; tries < kPidMax; ++tries) {
-    last_pid_ = last_pid_ + 1 >= kPidMax ? kReservedPids : last_pid_ + 1;
+  for (int tries = 0; tries < pid_max; ++tries) {
+    last_pid_ = last_pid_ + 1 >= pid_max ? kReservedPids : last_pid_ + 1;
     // Group ids outlive their leader only once numbers wrapped; before that a fresh number is free.
     if (!wrapped_ && last_pid_ == kReservedPids && tries > 0) wrapped_ = true;
     if (wrapped_ ? !in_use(last_pid_) : !tasks_.count(last_pid_)) return last_pid_;

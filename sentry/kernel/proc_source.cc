@@ -273,6 +273,13 @@ ErrorOr<uint64_t> KernelProcSource::ResidentIn(TaskKey key, uint64_t start, uint
   return pages * kPage;
 }
 
+ErrorOr<void> KernelProcSource::Residency(TaskKey key, uint64_t start, std::span<uint8_t> out) {
+  Ref<Task> t = Find(key);
+  Ref<MemoryManager> mm = t ? t->mm_ref() : nullptr;
+  if (!mm) return kESRCH;
+  return mm->Residency(start, out);
+}
+
 ErrorOr<std::vector<uint64_t>> KernelProcSource::Auxv(TaskKey key) {
   Ref<Task> t = Find(key);
   if (!t) return kESRCH;
@@ -395,6 +402,7 @@ SystemInfo KernelProcSource::System() {
   constexpr int64_t kSecondNs = 1'000'000'000;
   out.boot_time_s = (host::NowRealtimeNs() - out.uptime_ns) / kSecondNs;
   out.online_cpus = kernel_.online_cpus;
+  out.loads = load_average_.Read();
   out.last_pid = kernel_.last_pid();
   out.max_tasks = kernel_.limits.max_tasks;
   out.forks = kernel_.forks.load(std::memory_order_relaxed);

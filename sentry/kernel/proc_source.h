@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fs/proc/source.h"
+#include "sentry/kernel/load_average.h"
 
 namespace moat {
 
@@ -25,6 +26,7 @@ class KernelProcSource final : public ProcSource {
   ErrorOr<MemoryInfo> Memory(TaskKey key, bool with_resident) override;
   ErrorOr<std::vector<MappingInfo>> Mappings(TaskKey key) override;
   ErrorOr<uint64_t> ResidentIn(TaskKey key, uint64_t start, uint64_t end) override;
+  ErrorOr<void> Residency(TaskKey key, uint64_t start, std::span<uint8_t> out) override;
   ErrorOr<std::vector<uint64_t>> Auxv(TaskKey key) override;
   ErrorOr<size_t> ReadMemory(TaskKey key, UserAddr addr, std::span<std::byte> out) override;
   ErrorOr<size_t> WriteMemory(TaskKey key, UserAddr addr, std::span<const std::byte> in) override;
@@ -44,6 +46,7 @@ class KernelProcSource final : public ProcSource {
   ErrorOr<void> SetTimerSlack(TaskKey key, uint64_t ns) override;
 
   SystemInfo System() override;
+  std::array<uint64_t, 3> loads() { return load_average_.Read(); }  // hundredths
   std::string Hostname() override;
   std::string Domainname() override;
   void SetHostname(std::string_view name) override;
@@ -54,6 +57,7 @@ class KernelProcSource final : public ProcSource {
  private:
   Ref<Task> Find(TaskKey key);  // or null
   Kernel& kernel_;
+  LoadAverage load_average_{kernel_};
 };
 
 }  // namespace moat

@@ -11,6 +11,7 @@
 #include "base/host/process.h"
 #include "base/host/time.h"
 #include "sentry/kernel/kernel.h"
+#include "sentry/kernel/proc_source.h"
 #include "sentry/kernel/sandbox_memory.h"
 #include "sentry/kernel/version.h"
 #include "sentry/syscalls/families.h"
@@ -63,8 +64,13 @@ ErrorOr<void> SysSysinfo(Task& t, UserAddr out) {
   s.freeram = memory.free;
   s.sharedram = memory.files;
   s.mem_unit = 1;
-  MutexLock lock(t.kernel().tasks_lock);
-  s.procs = static_cast<uint16_t>(std::min(t.kernel().task_count(), 65535));
+  constexpr uint64_t kOneLoad = 1 << 16;  // SI_LOAD_SHIFT
+  std::array<uint64_t, 3> loads = t.kernel().proc_source().loads();
+  for (size_t i = 0; i < loads.size(); ++i) s.loads[i] = loads[i] * kOneLoad / 100;
+  {
+    MutexLock lock(t.kernel().tasks_lock);
+    s.procs = static_cast<uint16_t>(std::min(t.kernel().task_count(), 65535));
+  }
   return t.mm().Write(out, s);
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "abi/capability.h"
+#include "base/kern/tunables.h"
 #include "sentry/net/inet/tcp_socket.h"
 #include "sentry/net/inet/udp_socket.h"
 
@@ -127,7 +128,8 @@ ErrorOr<InetName> InetSocket::CheckBind(const SocketCaller& caller, const Socket
   }
   if (name.address.is_v4() && family() == abi::kAF_INET6 && v6_only()) return kEINVAL;
   if (!name.address.is_any() && !name.address.is_loopback()) return kEADDRNOTAVAIL;
-  if (name.port && name.port < PortTable::kFirstUnprivileged && !caller.creds().Has(abi::kCAP_NET_BIND_SERVICE)) {
+  const bool privileged = name.port && name.port < g_tunables.first_unprivileged_port.load(std::memory_order_relaxed);
+  if (privileged && !caller.creds().Has(abi::kCAP_NET_BIND_SERVICE)) {
     return kEACCES;
   }
   return name;

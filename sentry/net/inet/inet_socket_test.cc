@@ -51,8 +51,8 @@ class InetSocketTest : public testing::Test {
 TEST_F(InetSocketTest, TcpCarriesBytesAndNamesAgree) {
   Ref<TcpSocket> listener = Listener(V4("0.0.0.0", 0));
   uint16_t port = Port(*listener);
-  EXPECT_GE(port, PortTable::kFirstEphemeral);
-  EXPECT_LE(port, PortTable::kLastEphemeral);
+  EXPECT_GE(port, 32768);
+  EXPECT_LE(port, 60999);
   Ref<TcpSocket> client = Tcp();
   ASSERT_EQ(Connect(*client, V4("127.0.0.5", port)), Errno{0});
   Ref<Socket> server = *listener->TryAccept(caller_);

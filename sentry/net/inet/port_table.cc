@@ -4,6 +4,7 @@
 #include <random>
 
 #include "base/host/time.h"
+#include "base/kern/tunables.h"
 #include "base/util/no_destructor.h"
 
 namespace moat {
@@ -51,13 +52,15 @@ bool PortTable::ConflictsLocked(const Request& request, uint16_t port) {
 
 ErrorOr<uint16_t> PortTable::ChooseLocked(const Request& request) {
   static NoDestructor<std::minstd_rand> random(std::random_device{}());
-  constexpr uint32_t kCount = kLastEphemeral - kFirstEphemeral + 1;
-  uint32_t start = (*random)() % kCount;
+  const int64_t first = g_tunables.first_ephemeral.load(std::memory_order_relaxed);
+  const int64_t last = std::max(g_tunables.last_ephemeral.load(std::memory_order_relaxed), first);  // two stores may show as one
+  const uint32_t count = static_cast<uint32_t>(last - first + 1);
+  uint32_t start = (*random)() % count;
   // A chosen port is nobody else's even if both would share it.
   Request alone = request;
   alone.reuse_address = alone.reuse_port = false;
-  for (uint32_t i = 0; i < kCount; ++i) {
-    uint16_t port = static_cast<uint16_t>(kFirstEphemeral + (start + i) % kCount);
+  for (uint32_t i = 0; i < count; ++i) {
+    uint16_t port = static_cast<uint16_t>(static_cast<uint32_t>(first) + (start + i) % count);
     if (!ConflictsLocked(alone, port)) return port;
   }
   return request.for_connect ? kEADDRNOTAVAIL : kEADDRINUSE;

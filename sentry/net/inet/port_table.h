@@ -79,9 +79,6 @@ class PortTable {
   Ref<RefCounted> FindListener(const InetName& to, Ref<PortBinding>* binding);
   Ref<RefCounted> FindReceiver(const InetName& to, const InetName& from);
 
-  static constexpr uint16_t kFirstEphemeral = 32768, kLastEphemeral = 60999;
-  static constexpr uint16_t kFirstUnprivileged = 1024;
-
  private:
   static constexpr int64_t kTimeWaitNs = 60'000'000'000;
   static constexpr size_t kMaxTimeWait = 16384;  // tcp_max_tw_buckets: beyond it the oldest go

@@ -94,6 +94,8 @@ class Tracing {
   int exit_status() const;
   // After the exit was waited for: tells the real parent, if that is somebody else, or forgets the task.
   void ReapExit();
+  // Ended threads of `group` that their tracer has not waited for yet: until then the process's own exit is not reported.
+  static bool HasZombies(ThreadGroup& group);
   // A traced thread ended (FinishExit), or the whole of a process.
   void OnThreadExit(int status);
   void NotifyTracerOfExit();
@@ -133,7 +135,7 @@ class Tracing {
   bool MayLeave();
   void Ask(AskedBits bit);  // signal_lock
   void NotifyTracerOfStop(int why);
-  bool OtherZombies() const;
+  void ForgetZombie();
 
   Task& task_;
   std::atomic<uint32_t> state_{0};

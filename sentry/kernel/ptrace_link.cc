@@ -10,6 +10,10 @@
 
 namespace moat {
 
+namespace {
+int g_zombies = 0;  // of all processes; tasks_lock
+}  // namespace
+
 Tracing& Tracing::Of(Task& task) {
   if (!task.tracing()) task.tracing_.store(new Tracing(task), std::memory_order_release);
   return *task.tracing();
@@ -78,7 +82,7 @@ void Tracing::OnTracerExit(Task& tracer) MOAT_NO_THREAD_SAFETY_ANALYSIS {
     Tracing& its = *tracee->tracing();
     if (its.OptionOn(abi::kPTRACE_O_EXITKILL) && !group.exited) group.ExitAll(abi::kSIGKILL);
     its.Unlink();
-    if (its.zombie_) kernel.RemoveTask(tracee->tid());
+    if (its.zombie_) its.ForgetZombie();
     else if (tracee->is_leader() && group.exited) kernel.NotifyExit(group);
   }
 }
@@ -124,16 +128,15 @@ void Tracing::set_mask(abi::SigSet mask) {
 
 // --- Ends. ---
 
-bool Tracing::OtherZombies() const MOAT_NO_THREAD_SAFETY_ANALYSIS {
+bool Tracing::HasZombies(ThreadGroup& group) MOAT_NO_THREAD_SAFETY_ANALYSIS {
+  if (g_zombies == 0) return false;
   bool any = false;
-  task_.kernel().ForEachTask([&](Task& other) {
-    any |= &other != &task_ && &other.group() == &task_.group() && other.tracing() && other.tracing()->zombie_;
-  });
+  group.kernel().ForEachTask([&](Task& t) { any |= &t.group() == &group && t.tracing() && t.tracing()->zombie_; });
   return any;
 }
 
 bool Tracing::exit_to_report() const {
-  return zombie_ || (task_.is_leader() && task_.group().exited && !OtherZombies());
+  return zombie_ || (task_.is_leader() && task_.group().exited && !HasZombies(task_.group()));
 }
 
 int Tracing::exit_status() const {
@@ -144,8 +147,19 @@ int Tracing::exit_status() const {
 
 void Tracing::OnThreadExit(int status) {
   zombie_ = true;
+  ++g_zombies;
   zombie_status_ = status;
   NotifyTracerOfExit();
+}
+
+// The process itself is heard of after the last of its threads.
+void Tracing::ForgetZombie() MOAT_NO_THREAD_SAFETY_ANALYSIS {
+  ThreadGroup& group = task_.group();
+  Kernel& kernel = task_.kernel();
+  zombie_ = false;
+  --g_zombies;
+  kernel.RemoveTask(task_.tid());
+  if (group.exited && !group.reaped && !HasZombies(group)) kernel.NotifyExit(group);
 }
 
 void Tracing::NotifyTracerOfExit() {
@@ -168,11 +182,7 @@ void Tracing::ReapExit() MOAT_NO_THREAD_SAFETY_ANALYSIS {
   const bool of_parent = &tracer_->group() == group.parent;
   Unlink();
   if (zombie_) {
-    zombie_ = false;
-    kernel.RemoveTask(task_.tid());
-    // The process itself is heard of after the last of its threads.
-    Tracing* leader = group.leader ? TracedBy(*group.leader) : nullptr;
-    if (leader && leader->exit_to_report()) leader->NotifyTracerOfExit();
+    ForgetZombie();
   } else if (of_parent) {
     kernel.Reap(group);
   } else {

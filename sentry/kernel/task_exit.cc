@@ -172,6 +172,7 @@ void Kernel::NotifyExit(ThreadGroup& group) {
   group.exit_event.Wake(abi::kPOLLIN);
   // The parent hears of it after the tracer did.
   if (Tracing* traced = group.leader ? TracedBy(*group.leader) : nullptr) return traced->NotifyTracerOfExit();
+  if (Tracing::HasZombies(group)) return;  // told after the last of them
   ThreadGroup* parent = group.parent;
   bool autoreap = parent == nullptr;
   bool send = parent && group.exit_signal >= 1 && group.exit_signal <= abi::kNSIG;  // clone(2) takes any number below 256
@@ -206,6 +207,7 @@ void Kernel::Reap(ThreadGroup& group) {
   group.parent = nullptr;
   group.parent_task = nullptr;
   Task* leader = group.leader;
+  group.leader = nullptr;
   if (leader) RemoveTask(leader->tid());
 }
 

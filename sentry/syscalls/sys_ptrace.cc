@@ -23,8 +23,10 @@ bool ValidSignal(uint64_t signo) { return signo <= static_cast<uint64_t>(abi::kN
 
 // Who PTRACE_TRACEME makes the tracer: the thread that forked the caller, or another of its process once that ended.
 Task* ParentTask(ThreadGroup& group) {
-  if (group.parent_task && !group.parent_task->dead()) return group.parent_task.get();
   if (!group.parent || group.parent->tasks.empty()) return nullptr;
+  for (Task& t : group.parent->tasks) {
+    if (&t == group.parent_task.get()) return &t;
+  }
   return &*group.parent->tasks.begin();
 }
 

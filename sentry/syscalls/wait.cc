@@ -67,7 +67,7 @@ std::optional<WaitResult> ReportChild(Kernel& kernel, const WaitFor& w, ThreadGr
   bool consume = !(w.options & abi::kWNOWAIT);
   Task& leader = *child.leader;
   if (child.exited) {
-    if (!(w.options & abi::kWEXITED) || TracedBy(leader)) return std::nullopt;
+    if (!(w.options & abi::kWEXITED) || TracedBy(leader) || Tracing::HasZombies(child)) return std::nullopt;
     WaitResult r = DescribeExit(leader, child.exit_status);
     if (consume) kernel.Reap(child);
     return r;

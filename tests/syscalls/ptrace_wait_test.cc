@@ -2,7 +2,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-#include "tests/util/memory.h"
+#include "tests/util/fd.h"
 #include "tests/util/signals.h"
 #include "tests/util/tracee.h"
 
@@ -217,6 +217,53 @@ TEST(PtraceWaitTest, LeaderIsReportedAfterItsThreads) {
   EXPECT_TRUE(Silent(tracee.pid()));
   EXPECT_THAT(thread.Next(), ExitedWith(12));
   EXPECT_THAT(tracee.Wait(), ExitedWith(12));
+}
+
+TEST(PtraceWaitTest, ParentHearsOfAProcessAfterItsTracedThreads) {
+  Pipe tid_pipe;
+  ScopedChild child([&]() -> int {
+    ScopedThread thread([&] {
+      const pid_t tid = gettid();
+      EXPECT_THAT(write(tid_pipe.writer.get(), &tid, sizeof(tid)), SyscallSucceedsWithValue(sizeof(tid)));
+      PauseForEver();
+    });
+    return PauseForEver();
+  });
+  pid_t tid = 0;
+  ASSERT_THAT(read(tid_pipe.reader.get(), &tid, sizeof(tid)), SyscallSucceedsWithValue(sizeof(tid)));
+  Gate traced, collect;
+  ScopedChild tracer([&]() -> int {
+    if (Ptrace(PTRACE_SEIZE, tid) != 0) return 1;
+    traced.Open();
+    collect.Wait();
+    return DiedOf(NextStop(tid), SIGKILL) ? 0 : 2;
+  });
+  traced.Wait();
+  kill(child.pid(), SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return ProcessState(child.pid()) == 'Z'; }));
+  EXPECT_THAT(waitpid(child.pid(), nullptr, WNOHANG), SyscallSucceedsWithValue(0));
+  collect.Open();
+  EXPECT_THAT(child.Wait(), KilledBy(SIGKILL));
+  EXPECT_THAT(tracer.Wait(), ExitedWith(0));
+}
+
+TEST(PtraceWaitTest, TracersDeathForgetsItsEndedThreads) {
+  Pipe tid_pipe;
+  ScopedChild child([&]() -> int {
+    ScopedThread thread([&] {
+      const pid_t tid = gettid();
+      EXPECT_THAT(write(tid_pipe.writer.get(), &tid, sizeof(tid)), SyscallSucceedsWithValue(sizeof(tid)));
+      PauseForEver();
+    });
+    return PauseForEver();
+  });
+  pid_t tid = 0;
+  ASSERT_THAT(read(tid_pipe.reader.get(), &tid, sizeof(tid)), SyscallSucceedsWithValue(sizeof(tid)));
+  OtherTracer tracer(tid);
+  kill(child.pid(), SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return ProcessState(child.pid()) == 'Z'; }));
+  tracer.Exit();
+  EXPECT_THAT(child.Wait(), KilledBy(SIGKILL));
 }
 
 // --- Who may. ---

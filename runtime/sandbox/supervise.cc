@@ -118,6 +118,8 @@ class Supervisor {
       const ErrorOr<size_t> got =
           host::Recvfrom(sandbox_.control.get(), buffer, sizeof(buffer), abi::kMSG_DONTWAIT);
       if (got.error() == kEAGAIN || got.error() == kEINTR) return;
+      // It ended without reading all that we sent: unix(7) says so once, before what it sent.
+      if (got.error() == kECONNRESET) continue;
       if (got.value_or(0) == 0) return sandbox_.control.Reset();  // its end is near: SIGCHLD tells the rest
       const ErrorOr<ControlMessage> message = DecodeControl({buffer, *got});
       if (!message.ok()) throw Failure("the sandbox kernel sent a malformed message");

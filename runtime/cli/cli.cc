@@ -42,16 +42,16 @@ void AddFileFlags(CLI::App& app, DoOptions& o) {
       ->type_name("DIR")
       ->group(group)
       ->capture_default_str();
-  app.add_option("--rw", o.read_write, "Show the directory PATH of the host and let writes reach it")
+  app.add_option("--rw", o.read_write, "Show the file or directory PATH of the host and let writes reach it")
       ->type_name("PATH[:INSIDE]")
       ->allow_extra_args(false)
       ->group(group);
-  app.add_option("--ro", o.read_only, "Show the directory PATH of the host, read-only")
+  app.add_option("--ro", o.read_only, "Show the file or directory PATH of the host, read-only")
       ->type_name("PATH[:INSIDE]")
       ->allow_extra_args(false)
       ->group(group);
   app.add_option("--tmpfs", o.tmpfs, "Mount an empty file system at PATH")
-      ->type_name("PATH")
+      ->type_name("PATH[:size=64m,mode=1777]")
       ->allow_extra_args(false)
       ->group(group);
   app.add_option("--hide", o.hide, "Hide the file or directory PATH")

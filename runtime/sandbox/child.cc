@@ -7,12 +7,14 @@
 #include "abi/clone.h"
 #include "abi/fcntl.h"
 #include "abi/mount.h"
+#include "abi/poll.h"
 #include "abi/prctl.h"
 #include "abi/rlimit.h"
 #include "abi/signal.h"
 #include "abi/socket.h"
 #include "base/host/file.h"
 #include "base/host/mount.h"
+#include "base/host/poll.h"
 #include "base/host/process.h"
 #include "base/host/signal.h"
 #include "base/host/socket.h"
@@ -28,12 +30,17 @@ struct Report {
   int32_t error;
 };
 
-enum Step : int32_t { kSession, kIdentity, kMounts, kEmptyRoot, kFds, kLimits, kSignals, kParent, kExec };
+// kLetGo is no failure: the old root is gone.
+enum Step : int32_t { kSession, kNamespaces, kIdentity, kMounts, kEmptyRoot, kFds, kLimits, kSignals, kParent, kExec, kLetGo };
 constexpr const char* kStepText[] = {
-    "cannot start a session",     "cannot change to the sandbox's user", "cannot make its mounts private",
-    "cannot make its empty root", "cannot arrange its descriptors",      "cannot set its limits",
-    "cannot reset its signals",   "cannot bind its life to moat's",      "cannot execute it",
+    "cannot start a session",       "cannot make its namespaces",     "cannot change to the sandbox's user",
+    "cannot make its mounts private", "cannot make its empty root",     "cannot arrange its descriptors",
+    "cannot set its limits",        "cannot reset its signals",       "cannot bind its life to moat's",
+    "cannot execute it",
 };
+
+// How long the few calls from clone to exec may take on a host that is out of breath.
+constexpr int kPatienceSeconds = 20;
 
 // Descriptors wait above those that the programs expect at fixed numbers.
 constexpr int kLowestParked = 16;
@@ -49,11 +56,12 @@ ErrorOr<void> MakeEmptyRoot() {
     break;
   }
   TRY(mounted);
-  // pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one and is then let go.
+  // pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one, for LetGoOfOldRoot.
   TRY(host::PivotRoot(".", "."));
-  TRY(host::Umount2(".", abi::kMNT_DETACH));
   return host::Chdir("/");
 }
+
+ErrorOr<void> LetGoOfOldRoot() { return host::Umount2(".", abi::kMNT_DETACH); }
 
 class ChildMain {
  public:
@@ -64,9 +72,13 @@ class ChildMain {
     if (host::Recvfrom(sync_.get(), &go, 1, 0).value_or(0) != 1)
       host::ExitGroup(kExitSandboxFailed);  // moat is gone
     Do(kSession, [] { return DropValue(host::Setsid()); });
+    if (spec_.unshare_flags) Do(kNamespaces, [this] { return host::Unshare(spec_.unshare_flags); });
     if (spec_.as_namespace_root) Do(kIdentity, BecomeNamespaceRoot);
     if (spec_.private_mounts) Do(kMounts, MakeMountsPrivate);
-    if (spec_.empty_root) Do(kEmptyRoot, MakeEmptyRoot);
+    if (spec_.empty_root) {
+      Do(kEmptyRoot, MakeEmptyRoot);
+      Do(kEmptyRoot, [this] { return LetGoMeanwhile(); });
+    }
     Do(kLimits, SetLimits);
     Do(kSignals, [this] { return ResetSignals(); });
     Do(kParent, [this] { return DieWithParent(); });
@@ -98,6 +110,16 @@ class ChildMain {
 
   static ErrorOr<void> MakeMountsPrivate() {
     return host::Mount(nullptr, "/", nullptr, abi::kMS_REC | abi::kMS_PRIVATE, nullptr);
+  }
+
+  // In a process of its own, because the kernel makes that wait for all CPUs, up to some milliseconds. AwaitExec waits for
+  // its word; the program starts meanwhile.
+  ErrorOr<void> LetGoMeanwhile() {
+    if (TRY(host::Fork(0)) != 0) return {};
+    Do(kEmptyRoot, LetGoOfOldRoot);
+    const Report done{kLetGo, 0};
+    (void)host::Sendto(sync_.get(), &done, sizeof(done), abi::kMSG_NOSIGNAL);
+    host::ExitGroup(0);
   }
 
   static ErrorOr<void> SetLimits() {
@@ -163,6 +185,17 @@ std::string ExplainNamespaces() {
          "CAP_SYS_ADMIN)";
 }
 
+std::string Describe(const char* name, const Report& report) {
+  const auto step = std::clamp<size_t>(static_cast<size_t>(report.step), 0, std::size(kStepText) - 1);
+  const auto error = static_cast<Errno>(report.error);
+  std::string text = std::string(name) + ": " + kStepText[step] + ": " + ErrorText(error);
+  const bool refused = error == kEPERM || error == kEACCES;
+  const bool is_namespace = report.step == kNamespaces || report.step == kMounts || report.step == kEmptyRoot;
+  if (refused && is_namespace) text += ExplainNamespaces();
+  if (refused && report.step == kExec) text += " (every user must be able to read and execute the program)";
+  return text;
+}
+
 }  // namespace
 
 Child Child::Start(const ChildSpec& spec) {
@@ -177,7 +210,7 @@ Child Child::Start(const ChildSpec& spec) {
     sync.first.Reset();
     ChildMain(spec, std::move(sync.second)).Run();
   }
-  return Child(spec.name, *pid, std::move(sync.first));
+  return Child(spec, *pid, std::move(sync.first));
 }
 
 void Child::Go() {
@@ -186,17 +219,21 @@ void Child::Go() {
 }
 
 void Child::AwaitExec() {
-  Report report{};
-  const ErrorOr<size_t> got = host::Recvfrom(sync_.get(), &report, sizeof(report), 0);
+  bool let_go = !empty_root_;
+  for (;;) {
+    abi::Pollfd sync{sync_.get(), abi::kPOLLIN, 0};
+    const abi::Timespec patience{kPatienceSeconds, 0};
+    if (host::Ppoll(&sync, 1, &patience).value_or(1) == 0)
+      throw Failure(std::string(name_) + ": did not start within " + std::to_string(kPatienceSeconds) + " seconds");
+    Report report{};
+    const ErrorOr<size_t> got = host::Recvfrom(sync_.get(), &report, sizeof(report), 0);
+    if (got.error() == kEINTR) continue;
+    if (got.value_or(0) != sizeof(report)) break;  // closed by exec, and by the end of LetGoMeanwhile
+    if (report.step != kLetGo) throw Failure(Describe(name_, report));
+    let_go = true;
+  }
   sync_.Reset();
-  if (got.value_or(0) != sizeof(report)) return;  // closed by exec
-  const auto step = std::clamp<size_t>(static_cast<size_t>(report.step), 0, std::size(kStepText) - 1);
-  const auto error = static_cast<Errno>(report.error);
-  std::string text = std::string(name_) + ": " + kStepText[step] + ": " + ErrorText(error);
-  const bool refused = error == kEPERM || error == kEACCES;
-  if (refused && (report.step == kMounts || report.step == kEmptyRoot)) text += ExplainNamespaces();
-  if (refused && report.step == kExec) text += " (every user must be able to read and execute the program)";
-  throw Failure(text);
+  if (!let_go) throw Failure(std::string(name_) + ": " + kStepText[kEmptyRoot] + ": it was killed meanwhile");
 }
 
 }  // namespace moat

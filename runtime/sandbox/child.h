@@ -19,6 +19,7 @@ struct ChildSpec {
   const char* name = "";           // argv[0]
   int program = -1;                // the executable
   uint64_t clone_flags = 0;        // CLONE_NEW*
+  uint64_t unshare_flags = 0;      // the same, made by the child while the parent goes on: a network takes half a millisecond
   std::vector<FdMapping> fds;      // everything else is closed
   uint64_t ignored_signals = 0;    // set back to their defaults
   bool as_namespace_root = false;  // become uid and gid 0 of its new user namespace, once they are mapped
@@ -35,14 +36,16 @@ class Child {
   int pid() const { return pid_; }
   // Lets it go on to exec. It dies if `moat` ends before.
   void Go();
-  // Returns when exec has succeeded; throws Failure with the step that did not. (A child that dies on the way
-  // returns too: waiting for it tells.)
+  // Returns when exec has succeeded and the root is empty; throws Failure with the step that did not. (A child that dies
+  // on the way returns too: waiting for it tells.)
   void AwaitExec();
 
  private:
-  Child(const char* name, int pid, UniqueFd sync) : name_(name), pid_(pid), sync_(std::move(sync)) {}
+  Child(const ChildSpec& spec, int pid, UniqueFd sync)
+      : name_(spec.name), empty_root_(spec.empty_root), pid_(pid), sync_(std::move(sync)) {}
 
   const char* name_;
+  bool empty_root_;
   int pid_;
   UniqueFd sync_;
 };

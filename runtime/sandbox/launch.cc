@@ -10,12 +10,16 @@
 #include "abi/prctl.h"
 #include "abi/signal.h"
 #include "abi/socket.h"
+#include "abi/wait.h"
 #include "base/host/file.h"
 #include "base/host/process.h"
+#include "base/host/signal.h"
 #include "base/host/socket.h"
+#include "base/host/time.h"
 #include "runtime/sandbox/child.h"
 #include "runtime/util/failure.h"
 #include "runtime/util/files.h"
+#include "sentry/control/protocol.h"
 
 namespace moat {
 namespace {
@@ -64,8 +68,8 @@ ChildSpec GoferSpec(const Resources& r, const Caller& caller, const LaunchFiles&
               {r.gofer.second.get(), kGoferFdConnection},
               {r.gofer_config.get(), kGoferFdConfig}};
   if (caller.privileged) {
-    spec.clone_flags =
-        abi::kCLONE_NEWNS | abi::kCLONE_NEWNET | abi::kCLONE_NEWIPC | abi::kCLONE_NEWUTS | abi::kCLONE_NEWPID;
+    spec.clone_flags = abi::kCLONE_NEWPID;
+    spec.unshare_flags = abi::kCLONE_NEWNS | abi::kCLONE_NEWNET | abi::kCLONE_NEWIPC | abi::kCLONE_NEWUTS;
     spec.private_mounts = true;
   }
   return spec;
@@ -129,12 +133,30 @@ void StartBoth(const SandboxPlan& plan, const Caller& caller, const LaunchFiles&
   // 5. Both must be themselves before we call it started.
   gofer.AwaitExec();
   sentry.AwaitExec();
+  // 6. From here on guest code may run.
+  const std::string go = EncodeControl({.type = ControlType::kGo});
+  (void)host::Sendto(sandbox.control.get(), go.data(), go.size(), abi::kMSG_NOSIGNAL);  // if it died, SIGCHLD tells
 }
 
+// Whatever step failed: a child that somebody killed meanwhile is the reason. Its pid is then -1.
+void BlameDeadChild(int& pid, const char* what) {
+  int status = 0;
+  if (pid <= 0 || host::Wait4(pid, &status, abi::kWNOHANG).value_or(0) != pid) return;
+  pid = -1;
+  if ((status & 0x7f) != 0) throw Failure(std::string(what) + " ended unexpectedly: " + DescribeEnd(status));
+}
+
+// A process stuck in a dead file system ends when that answers, not before: then it is left to init.
 void KillAndReap(int& pid) {
   if (pid <= 0) return;
+  constexpr int64_t kPatienceNs = 5'000'000'000;
+  const int64_t end = host::NowMonotonicNs() + kPatienceNs;
   (void)host::Kill(pid, abi::kSIGKILL);
-  while (host::Wait4(pid, nullptr, 0).error() == kEINTR) {
+  while (host::Wait4(pid, nullptr, abi::kWNOHANG).value_or(pid) == 0) {
+    const int64_t left = end - host::NowMonotonicNs();
+    if (left <= 0) return PrintLine("process " + std::to_string(pid) + " was killed but does not end");
+    abi::SigInfo info;
+    (void)host::SigTimedWait(abi::SigMask(abi::kSIGCHLD), &info, left);
   }
   pid = -1;
 }
@@ -146,7 +168,13 @@ Sandbox Launch(const SandboxPlan& plan, const Caller& caller, const LaunchFiles&
   Sandbox sandbox;
   sandbox.control = std::move(resources.control.first);
   try {
-    StartBoth(plan, caller, files, resources, sandbox);
+    try {
+      StartBoth(plan, caller, files, resources, sandbox);
+    } catch (const Failure&) {
+      BlameDeadChild(sandbox.sentry_pid, "the sandbox kernel");
+      BlameDeadChild(sandbox.gofer_pid, "the file server");
+      throw;
+    }
   } catch (...) {
     Destroy(sandbox);
     throw;

@@ -1,11 +1,13 @@
 #include "runtime/sandbox/mounts.h"
 
 #include <algorithm>
-#include <filesystem>
-#include <optional>
+#include <charconv>
+#include <cstdlib>
+#include <sstream>
 
 #include "abi/fcntl.h"
 #include "abi/stat.h"
+#include "base/host/directory.h"
 #include "base/host/file.h"
 #include "runtime/sandbox/hide_list.h"
 #include "runtime/util/failure.h"
@@ -23,38 +25,63 @@ struct PathPair {
   std::string guest;
 };
 
-std::string Canonical(const std::string& path) {
-  std::error_code error;
-  const std::string canonical = std::filesystem::canonical(path, error).string();
-  if (error) throw Failure(path + ": " + error.message());
-  return canonical;
+// A file of the host, symlinks followed.
+struct HostFile {
+  std::string path;
+  uint32_t type = 0;  // S_IF*
+  bool noexec = false;
+
+  bool is_dir() const { return type == abi::kS_IFDIR; }
+};
+
+// `path` as seen from the directory `root`, out of which no symlink leads: it may be a hostile image.
+ErrorOr<HostFile> Find(int root, const std::string& path) {
+  abi::OpenHow how{};
+  how.flags = abi::kO_PATH | abi::kO_CLOEXEC;
+  how.resolve = abi::kRESOLVE_IN_ROOT | abi::kRESOLVE_NO_MAGICLINKS;
+  const UniqueFd fd = TRY(host::Openat2(root, path.c_str(), how));
+  HostFile file;
+  file.path = TRY(host::ReadlinkatString(abi::kAT_FDCWD, ("/proc/self/fd/" + std::to_string(fd.get())).c_str()));
+  file.type = TRY(host::Fstat(fd.get())).st_mode & abi::kS_IFMT;
+  file.noexec = (TRY(host::Fstatfs(fd.get())).f_flags & abi::kST_NOEXEC) != 0;
+  return file;
 }
 
-bool IsDirectory(const std::string& path) {
-  std::error_code error;
-  return std::filesystem::is_directory(path, error);
+UniqueFd OpenDirectory(const std::string& path) {
+  return Must(host::Openat(abi::kAT_FDCWD, path.c_str(), abi::kO_PATH | abi::kO_DIRECTORY | abi::kO_CLOEXEC), path);
 }
 
-bool IsNoexec(const std::string& path) {
-  const ErrorOr<UniqueFd> fd = host::Openat(abi::kAT_FDCWD, path.c_str(), abi::kO_PATH | abi::kO_CLOEXEC);
-  if (!fd.ok()) return false;
-  const ErrorOr<abi::Statfs> statfs = host::Fstatfs(fd->get());
-  return statfs.ok() && (statfs->f_flags & abi::kST_NOEXEC) != 0;
+// "64m" and the like; 0 if it is no such thing.
+uint64_t ParseSize(std::string_view text) {
+  constexpr std::string_view kUnits = "kmgt";
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc()) return 0;
+  text.remove_prefix(static_cast<size_t>(end - text.data()));
+  if (text.empty()) return value;
+  const size_t unit = kUnits.find(static_cast<char>(text[0] | 0x20));
+  if (text.size() != 1 || unit == kUnits.npos) return 0;
+  const auto shift = static_cast<unsigned>(10 * (unit + 1));
+  return value << shift >> shift == value ? value << shift : 0;
 }
 
 class MountPlanner {
  public:
   MountPlanner(const DoOptions& options, const Caller& caller, SandboxPlan& plan)
-      : options_(options), caller_(caller), plan_(plan), root_(Canonical(options.rootfs)) {}
+      : options_(options),
+        caller_(caller),
+        plan_(plan),
+        host_root_(OpenDirectory("/")),
+        root_fd_(OpenDirectory(options.rootfs)),
+        root_(Must(Find(root_fd_.get(), "."), options.rootfs)) {}
 
   void Run(const std::string& cwd) {
     AddRoot();
     AddSystem();
     AddCwd(cwd);
-    for (const std::string& path : options_.tmpfs)
-      Add({.kind = MountKind::kTmpfs, .mode = 01777, .target = Guest(path)});
-    for (const std::string& spec : options_.read_write) AddShared(Parse(spec), /*writable=*/true);
-    for (const std::string& spec : options_.read_only) AddShared(Parse(spec), /*writable=*/false);
+    for (const std::string& spec : options_.tmpfs) AddTmpfs(spec);
+    for (const std::string& spec : options_.read_write) AddShared(spec, /*writable=*/true);
+    for (const std::string& spec : options_.read_only) AddShared(spec, /*writable=*/false);
     for (const std::string& path : options_.hide) Hide(Guest(path), /*must_exist=*/true);
     if (options_.default_hide) {
       for (const std::string& path : DefaultHidePaths(caller_.home)) Hide(path, /*must_exist=*/false);
@@ -79,10 +106,9 @@ class MountPlanner {
   }
 
   void AddRoot() {
-    if (!IsDirectory(root_)) throw Failure("--rootfs " + options_.rootfs + ": not a directory");
     Add({.kind = MountKind::kOverlay,
-         .noexec = IsNoexec(root_),
-         .root = AddGoferRoot(root_, false),
+         .noexec = root_.noexec,
+         .root = AddGoferRoot(root_.path, false),
          .target = "/"});
   }
 
@@ -97,63 +123,83 @@ class MountPlanner {
   void AddCwd(const std::string& cwd) {
     const bool in_fresh_dir =
         std::ranges::any_of(kFreshDirs, [&](const char* dir) { return cwd != dir && IsWithin(cwd, dir); });
-    if (root_ != "/" || !in_fresh_dir || !IsDirectory(cwd)) return;
+    if (!IsHostsRoot() || !in_fresh_dir) return;
+    const ErrorOr<HostFile> dir = Find(host_root_.get(), cwd);
+    if (!dir.ok() || !dir->is_dir()) return;
     Add({.kind = MountKind::kOverlay,
-         .noexec = IsNoexec(cwd),
+         .noexec = dir->noexec,
          .root = AddGoferRoot(cwd, false),
          .target = cwd});
   }
 
-  PathPair Parse(const std::string& spec) const {
-    const size_t colon = spec.find(':');
-    const std::string host = Canonical(Guest(spec.substr(0, colon)));
-    if (!IsDirectory(host)) throw Failure(host + ": not a directory");  // the gofer serves directories
-    if (colon == spec.npos) return {host, root_ == "/" ? host : Guest(spec)};
-    const std::string guest = spec.substr(colon + 1);
-    if (!guest.starts_with('/')) throw Failure(spec + ": the path inside the sandbox must be absolute");
-    return {host, NormalPath(guest, "/")};
+  // PATH[:size=SIZE,mode=OCTAL]
+  void AddTmpfs(const std::string& spec) {
+    SandboxMount mount{.kind = MountKind::kTmpfs, .mode = 01777};
+    const size_t colon = spec.rfind(':');
+    const bool has_options = colon != spec.npos && spec.find('=', colon) != spec.npos;
+    mount.target = Guest(spec.substr(0, has_options ? colon : spec.npos));
+    std::istringstream list(has_options ? spec.substr(colon + 1) : "");
+    for (std::string item; std::getline(list, item, ',');) {
+      if (item.starts_with("size=")) mount.size = ParseSize(std::string_view(item).substr(5));
+      if (item.starts_with("size=") && mount.size > 0) continue;
+      char* end = nullptr;
+      if (item.starts_with("mode=")) mount.mode = static_cast<uint32_t>(std::strtoul(item.c_str() + 5, &end, 8));
+      if (end == nullptr || *end != 0 || item.size() == 5 || mount.mode > 07777)
+        throw Failure("--tmpfs " + spec + ": " + item + ": want size=SIZE (bytes, or 64m) or mode=OCTAL");
+    }
+    Add(std::move(mount));
   }
 
-  void AddShared(const PathPair& path, bool writable) {
+  void AddShared(const std::string& spec, bool writable) {
+    const size_t colon = spec.find(':');
+    const std::string named = Guest(spec.substr(0, colon));
+    const HostFile host = Must(Find(host_root_.get(), named), named);
+    if (host.type == abi::kS_IFCHR || host.type == abi::kS_IFBLK)
+      throw Failure(named + ": is a device; the sandbox has its own /dev");
+    std::string guest = IsHostsRoot() ? host.path : named;
+    if (colon != spec.npos) {
+      guest = spec.substr(colon + 1);
+      if (!guest.starts_with('/')) throw Failure(spec + ": the path inside the sandbox must be absolute");
+      guest = NormalPath(guest, "/");
+    }
+    if (guest == "/") throw Failure(spec + ": the root itself is given by --rootfs");
     Add({.kind = MountKind::kGofer,
          .read_only = !writable,
-         .noexec = IsNoexec(path.host),
-         .root = AddGoferRoot(path.host, writable),
-         .target = path.guest});
-    shown_.push_back(path.host);
-  }
-
-  // The host's file at `guest` of the sandbox's root; nothing if there is none.
-  std::optional<std::string> HostPathOf(const std::string& guest) const {
-    std::error_code error;
-    const std::string path = std::filesystem::canonical(root_ == "/" ? guest : root_ + guest, error).string();
-    if (error || !IsWithin(path, root_)) return std::nullopt;
-    return path;
+         .noexec = host.noexec,
+         .root = AddGoferRoot(host.path, writable),
+         .target = guest});
+    shown_.push_back(host.path);
   }
 
   void Hide(const std::string& guest, bool must_exist) {
-    const std::optional<std::string> host = HostPathOf(guest);
-    if (!host) {
-      if (must_exist) throw Failure("--hide " + guest + ": no such file or directory");
+    const ErrorOr<HostFile> host = Find(root_fd_.get(), guest);
+    if (!host.ok()) {
+      if (must_exist) throw Failure("--hide " + guest + ": " + ErrorText(host.error()));
       return;
     }
-    if (*host == "/" || std::ranges::find(shown_, *host) != shown_.end()) return;  // asked for by name
-    const std::string target = root_ == "/" ? *host : host->substr(root_.size());
-    Add({.kind = IsDirectory(*host) ? MountKind::kTmpfs : MountKind::kEmptyFile,
+    const std::string& path = host->path;
+    if (path == root_.path || !IsWithin(path, root_.path)) return;
+    if (std::ranges::find(shown_, path) != shown_.end()) return;  // asked for by name
+    const std::string target = IsHostsRoot() ? path : path.substr(root_.path.size());
+    Add({.kind = host->is_dir() ? MountKind::kTmpfs : MountKind::kEmptyFile,
          .read_only = true,
          .locked = true,
          .mode = 0755,
          .target = target});
     // The gofer refuses it as well, unless something below it was asked for.
     const bool shown_below =
-        std::ranges::any_of(shown_, [&](const auto& path) { return IsWithin(path, *host); });
-    if (!shown_below) plan_.gofer.hidden.push_back(*host);
+        std::ranges::any_of(shown_, [&](const auto& shown) { return IsWithin(shown, path); });
+    if (!shown_below) plan_.gofer.hidden.push_back(path);
   }
+
+  bool IsHostsRoot() const { return root_.path == "/"; }
 
   const DoOptions& options_;
   const Caller& caller_;
   SandboxPlan& plan_;
-  const std::string root_;          // on the host
+  const UniqueFd host_root_;
+  const UniqueFd root_fd_;
+  const HostFile root_;
   std::vector<std::string> shown_;  // host paths of --rw and --ro
 };
 

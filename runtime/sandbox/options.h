@@ -16,7 +16,7 @@ struct DoOptions {
   std::string rootfs = "/";
   std::vector<std::string> read_write;  // HOST[:GUEST]
   std::vector<std::string> read_only;   // HOST[:GUEST]
-  std::vector<std::string> tmpfs;       // GUEST
+  std::vector<std::string> tmpfs;       // GUEST[:size=SIZE,mode=OCTAL]
   std::vector<std::string> hide;        // GUEST
   bool default_hide = true;
 

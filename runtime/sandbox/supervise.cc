@@ -1,7 +1,5 @@
 #include "runtime/sandbox/supervise.h"
 
-#include <string.h>
-
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -32,12 +30,13 @@ constexpr int64_t kNsPerSecond = 1'000'000'000;
 constexpr int64_t kGraceAfterTerm = 2 * kNsPerSecond;  // from SIGTERM of the time limit to SIGKILL
 constexpr int64_t kGraceAtEnd = 2 * kNsPerSecond;      // for the programs to end by themselves
 constexpr int64_t kGraceForBlame = kNsPerSecond / 5;   // when the gofer ends: is it because the sentry did?
+constexpr int64_t kGraceForAnswer = 5 * kNsPerSecond;  // for the sentry to pass on a signal that asks for the end
+constexpr int64_t kGraceForRepeat = kNsPerSecond;      // the same if the user asks again
 constexpr int64_t kNever = INT64_MAX;
 
-std::string DescribeEnd(int status) {
-  const int signo = status & 0x7f;
-  if (signo == 0) return "it exited with " + std::to_string((status >> 8) & 0xff);
-  return "it was killed by signal " + std::to_string(signo) + ", " + strsignal(signo);
+// Signals by which users and supervisors ask for the end.
+bool AsksForEnd(int signo) {
+  return signo == abi::kSIGTERM || signo == abi::kSIGINT || signo == abi::kSIGHUP || signo == abi::kSIGQUIT;
 }
 
 class Supervisor {
@@ -51,6 +50,7 @@ class Supervisor {
     WindUp();
     // Without its files the command may well have failed by itself before we knew.
     if (gofer_status_ != 0) throw GoferFailure();
+    if (!refusal_.empty()) PrintLine(refusal_);
     return timed_out_ ? kExitTimeout : *result_;
   }
 
@@ -66,7 +66,7 @@ class Supervisor {
     const bool control_open = sandbox_.control.valid();
     abi::Pollfd fds[] = {{signals_, abi::kPOLLIN, 0},
                          {control_open ? sandbox_.control.get() : -1, abi::kPOLLIN, 0}};
-    const int64_t until = std::min(deadline_, memory_due_);
+    const int64_t until = std::min({deadline_, answer_by_, memory_due_});
     const int64_t wait_ns = std::max<int64_t>(0, until - host::NowMonotonicNs());
     const abi::Timespec timeout{wait_ns / kNsPerSecond, wait_ns % kNsPerSecond};
     const ErrorOr<size_t> ready = host::Ppoll(fds, 2, until == kNever ? nullptr : &timeout);
@@ -78,7 +78,9 @@ class Supervisor {
   }
 
   void OnDeadline() {
-    if (host::NowMonotonicNs() < deadline_) return;
+    const int64_t now = host::NowMonotonicNs();
+    if (now >= answer_by_) throw Silence();
+    if (now < deadline_) return;
     if (gofer_blamed_) throw GoferFailure();
     if (timed_out_) {
       result_ = kExitTimeout;  // WindUp kills
@@ -90,6 +92,8 @@ class Supervisor {
     SendSignal(abi::kSIGTERM, SignalTarget::kCommand);
   }
 
+  static Failure Silence() { return Failure("the sandbox kernel does not answer: the sandbox was killed"); }
+
   // Measures, and lets the sentry know and answer with what it holds: the next check counts that.
   void CheckMemory() {
     const MemoryGuard::Result result = memory_.Check();
@@ -100,15 +104,26 @@ class Supervisor {
   }
 
   void SendSignal(int signo, SignalTarget target) {
-    Tell({ControlType::kSignal, signo, static_cast<int32_t>(target), ""});
+    if (Tell({ControlType::kSignal, signo, static_cast<int32_t>(target), ""})) ++sent_;
+    if (AsksForEnd(signo) && !timed_out_ && sandbox_.control.valid()) ExpectAnswer();
   }
 
-  void Tell(const ControlMessage& message) {
+  bool Tell(const ControlMessage& message) {
     const std::string bytes = EncodeControl(message);
-    if (!sandbox_.control.valid()) return;
-    // A full socket means a sentry that has not read for long; its state shows elsewhere.
-    (void)host::Sendto(sandbox_.control.get(), bytes.data(), bytes.size(),
-                       abi::kMSG_DONTWAIT | abi::kMSG_NOSIGNAL);
+    if (!sandbox_.control.valid()) return false;
+    // A full socket means a sentry that has not read for long: then an answer is awaited already, or nobody cares.
+    return host::Sendto(sandbox_.control.get(), bytes.data(), bytes.size(), abi::kMSG_DONTWAIT | abi::kMSG_NOSIGNAL).ok();
+  }
+
+  // The sentry has to deliver what was sent up to now, whatever the command makes of it.
+  void ExpectAnswer() {
+    const int64_t now = host::NowMonotonicNs();
+    if (answer_by_ == kNever) {
+      awaited_ = sent_;
+      answer_by_ = now + kGraceForAnswer;
+    } else if (now > answer_by_ - kGraceForAnswer + kGraceForRepeat) {
+      throw Silence();
+    }
   }
 
   // All that is there, without waiting.
@@ -141,10 +156,14 @@ class Supervisor {
         if (job_control_) (void)host::Kill(host::Getpid(), abi::kSIGSTOP);
         break;
       case ControlType::kNotice:
-        PrintLine(message.text);
-        noticed_ = true;
+        if (started_) PrintLine(message.text);
+        else refusal_ = message.text;
+        break;
+      case ControlType::kDelivered:
+        if (message.value >= awaited_) answer_by_ = kNever;
         break;
       case ControlType::kStarted:
+        started_ = true;
         SpareSentry(sandbox_);
         memory_due_ = 0;
         break;
@@ -152,6 +171,7 @@ class Supervisor {
         memory_.SetFileBytes(static_cast<uint64_t>(std::max(message.value, 0)) << 20);
         break;
       case ControlType::kSignal:
+      case ControlType::kGo:
         break;
     }
   }
@@ -184,7 +204,7 @@ class Supervisor {
     if (!sentry_ended && !gofer_ended) return;
     ReadControl();  // what the sentry said before
     if (result_) return;
-    if (SentryGone() && noticed_ && sentry_status_ == kExitSandboxFailed << 8) {
+    if (SentryGone() && !refusal_.empty() && sentry_status_ == kExitSandboxFailed << 8) {
       result_ = kExitSandboxFailed;  // it could not start, and said why
       return;
     }
@@ -213,10 +233,14 @@ class Supervisor {
   const bool job_control_;
   MemoryGuard memory_;
   int64_t deadline_ = kNever;
+  int64_t answer_by_ = kNever;
+  int sent_ = 0;     // kSignal messages
+  int awaited_ = 0;  // the one that has to be answered until `answer_by_`
   int64_t memory_due_ = kNever;
   bool timed_out_ = false;
   bool gofer_blamed_ = false;
-  bool noticed_ = false;
+  bool started_ = false;
+  std::string refusal_;  // why the sentry could not start
   bool kill_at_once_ = false;
   int sentry_status_ = 0;
   int gofer_status_ = 0;

@@ -29,6 +29,9 @@ class Failure : public std::runtime_error {
 // "No such file or directory" for kENOENT.
 std::string ErrorText(Errno error);
 
+// "it exited with 3", "it was killed by signal 9, Killed" for a wait status.
+std::string DescribeEnd(int status);
+
 // The value, or a Failure "WHAT: error text".
 template <class T>
 T Must(ErrorOr<T> result, const std::string& what) {

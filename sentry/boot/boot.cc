@@ -9,6 +9,7 @@
 #include "abi/stat.h"
 #include "abi/wait.h"
 #include "base/fiber/executor.h"
+#include "base/fiber/fiber.h"
 #include "base/fiber/host_thread.h"
 #include "base/fiber/host_watch.h"
 #include "base/fiber/offload.h"
@@ -29,6 +30,7 @@
 #include "sentry/boot/control_channel.h"
 #include "sentry/boot/lockdown.h"
 #include "sentry/boot/mounts.h"
+#include "sentry/boot/signal_relay.h"
 #include "sentry/kernel/init.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/sandbox_memory.h"
@@ -55,7 +57,6 @@ ErrorOr<SandboxConfig> ReadConfig() {
 template <class T>
 bool Step(const char* what, const ErrorOr<T>& result) {
   if (result.ok()) return true;
-  LOG(kError, "cannot start: %s: %s", what, ErrnoName(result.error()));
   SendControl({.type = ControlType::kNotice,
                .text = std::string("the sandbox could not start: ") + what + ": " + ErrnoName(result.error())});
   return false;
@@ -108,24 +109,6 @@ void ReportExecFailure(const SandboxConfig& config, Errno error) {
   host::ExitGroup(0);
 }
 
-void OnSignal(Kernel& kernel, const ControlMessage& m) {
-  if (m.type != ControlType::kSignal || m.value < 1 || m.value > abi::kNSIG) return;
-  abi::SigInfo info = MakeSigInfo(m.value, abi::kSI_USER);
-  MutexLock lock(kernel.tasks_lock);
-  ThreadGroup* init = kernel.init();
-  if (!init || init->exited) return;
-  if (static_cast<SignalTarget>(m.detail) == SignalTarget::kCommand) {
-    init->SendSignal(info);
-    return;
-  }
-  int pgid = init->process_group->session->foreground_pgid;
-  Ref<ProcessGroup> foreground = init->process_group;
-  kernel.ForEachGroup([&](ThreadGroup& g) {
-    if (g.process_group->pgid == pgid) foreground = g.process_group;
-  });
-  kernel.SignalGroupLocked(*foreground, info);
-}
-
 // `moat` has measured the guests and asks for what only we know.
 void OnMemory(const ControlMessage& m) {
   if (m.type != ControlType::kMemory || m.value < 0) return;
@@ -143,14 +126,15 @@ ErrorOr<void> SetLimits(Kernel& kernel, const SandboxConfig& config) {
 }
 
 // On a fiber: mounts, files, the first program.
-void StartCommand(Kernel& kernel, const SandboxConfig& config) {
+void StartCommand(Kernel& kernel, const SandboxConfig& config, SignalRelay& signals, Completion& go) {
   RegisterFifos();
   RegisterMemoryDevices();
   RegisterPtyDevices();
   StartJobControl(kernel);
   Ref<GoferClient> gofer = GoferClient::Create(UniqueFd(kFdGofer));
-  ErrorOr<Ref<MountNamespace>> mounts = BuildMounts(kernel, config, gofer);
-  if (!Step("mounts", mounts)) host::ExitGroup(kExitSandboxFailed);
+  std::string failed;
+  ErrorOr<Ref<MountNamespace>> mounts = BuildMounts(kernel, config, gofer, failed);
+  if (!Step(("mounting " + failed).c_str(), mounts)) host::ExitGroup(kExitSandboxFailed);
   kernel.set_mounts(*mounts);
   Kernel::InitArgs args;
   args.root = (*mounts)->root();
@@ -176,9 +160,11 @@ void StartCommand(Kernel& kernel, const SandboxConfig& config) {
   ErrorOr<Ref<FdTable>> fds = StdioOf(config, console.ok() ? &*console : nullptr);
   if (!Step("standard files", fds)) host::ExitGroup(kExitSandboxFailed);
   args.fds = *fds;
+  go.Wait();
   ErrorOr<void> started = kernel.StartInit(args);
   if (!started.ok()) ReportExecFailure(config, started.error());
   SendControl({.type = ControlType::kStarted});
+  signals.Start();
 }
 
 }  // namespace
@@ -209,12 +195,15 @@ int BootSandbox() {
   if (!Step("system call list", InstallSentryFilter())) return kExitSandboxFailed;
   // 5. The guest.
   auto gone = [] { host::ExitGroup(kExitSandboxFailed); };
-  auto signal = [&kernel](const ControlMessage& m) {
-    OnSignal(kernel, m);
+  SignalRelay signals(kernel);
+  Completion go;
+  auto on_message = [&](const ControlMessage& m) {
+    if (m.type == ControlType::kGo && !go.done()) go.Complete();
+    signals.OnMessage(m);
     OnMemory(m);
   };
-  if (!Step("control channel", ListenControl(signal, gone))) return kExitSandboxFailed;
-  Executor::Get().Post([&] { StartCommand(kernel, *config); });
+  if (!Step("control channel", ListenControl(on_message, gone))) return kExitSandboxFailed;
+  Executor::Get().Post([&] { StartCommand(kernel, *config, signals, go); });
   kernel.platform().Run(kernel);
   return 0;
 }

@@ -32,16 +32,26 @@ ErrorOr<FoundCommand> FindCommand(const WalkContext& walk, const SandboxConfig& 
   if (name.empty()) return kENOENT;
   if (name.find('/') != std::string::npos) return Try(walk, name);
   Errno worst = kENOENT;
+  for (std::string& place : CommandPlaces(config)) {
+    ErrorOr<FoundCommand> found = Try(walk, std::move(place));
+    if (found.ok()) return found;
+    if (found.error() == kEACCES) worst = kEACCES;
+  }
+  return worst;
+}
+
+std::vector<std::string> CommandPlaces(const SandboxConfig& config) {
+  const std::string& name = config.argv[0];
+  if (name.find('/') != std::string::npos) return {name};
+  std::vector<std::string> places;
   std::string_view path = PathOfEnvironment(config);
   for (size_t begin = 0; begin <= path.size();) {
     size_t end = std::min(path.find(':', begin), path.size());
     std::string_view dir = path.substr(begin, end - begin);
-    ErrorOr<FoundCommand> found = Try(walk, (dir.empty() ? "." : std::string(dir)) + "/" + name);
-    if (found.ok()) return found;
-    if (found.error() == kEACCES) worst = kEACCES;
+    places.push_back((dir.empty() ? "." : std::string(dir)) + "/" + name);
     begin = end + 1;
   }
-  return worst;
+  return places;
 }
 
 }  // namespace moat

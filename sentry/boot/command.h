@@ -18,4 +18,7 @@ struct FoundCommand {
 // kEACCES (found but not executable), what the walk says.
 ErrorOr<FoundCommand> FindCommand(const WalkContext& walk, const SandboxConfig& config);
 
+// The paths that FindCommand tries, in order; relative ones start at the current directory.
+std::vector<std::string> CommandPlaces(const SandboxConfig& config);
+
 }  // namespace moat

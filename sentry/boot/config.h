@@ -70,7 +70,7 @@ enum class StdioKind : uint8_t {
 
 enum class PlatformChoice : uint8_t { kAuto, kPtrace };
 
-// The caller's terminal at start: restored on kFdStdin by the sentry if `moat` is killed (design rule 26).
+// The caller's terminal at start. `moat` puts it back in every case (runtime/sandbox/terminal.h); the guest sees the modes.
 struct SandboxTty {
   bool present = false;               // the rest is meaningful
   uint8_t fd = 0;                     // 0..2: the first descriptor that is a terminal

@@ -12,7 +12,9 @@ namespace moat {
 
 bool SendControl(const ControlMessage& message) {
   std::string bytes = EncodeControl(message);
-  return host::Sendto(kFdControl, bytes.data(), bytes.size(), abi::kMSG_NOSIGNAL).ok();
+  // A kDelivered replaces the one before: no reason to wait for a `moat` that is stopped.
+  const uint32_t wait = message.type == ControlType::kDelivered ? abi::kMSG_DONTWAIT : 0;
+  return host::Sendto(kFdControl, bytes.data(), bytes.size(), abi::kMSG_NOSIGNAL | wait).ok();
 }
 
 ErrorOr<void> ListenControl(std::function<void(const ControlMessage&)> on_message, std::function<void()> on_end) {

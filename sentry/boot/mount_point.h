@@ -8,8 +8,9 @@
 
 namespace moat {
 
-// The place `target`, an absolute path; directories that are missing on the way are made, owned by root. Another root may
-// lack even /proc, and /tmp starts empty. What Walk and mkdir return: kENOTDIR, kEROFS, ...
-ErrorOr<Path> MountPoint(const WalkContext& walk, std::string_view target);
+// The place `target`, an absolute path; what is missing on the way is made, owned by root: directories, at the end an empty
+// file unless `directory`. Another root may lack even /proc, and /tmp starts empty. Symlinks are followed inside the sandbox,
+// also those that lead nowhere yet. What Walk, mkdir and mknod return: kENOTDIR, kEROFS, ...
+ErrorOr<Path> MountPoint(const WalkContext& walk, std::string_view target, bool directory);
 
 }  // namespace moat

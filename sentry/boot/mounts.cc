@@ -1,7 +1,6 @@
 #include "sentry/boot/mounts.h"
 
 #include "abi/stat.h"
-#include "base/util/log.h"
 #include "fs/dev/dev_tree.h"
 #include "fs/goferfs/gofer_fs.h"
 #include "fs/memtree/node.h"
@@ -11,6 +10,7 @@
 #include "fs/tmpfs/tmpfs.h"
 #include "fs/tty/pty.h"
 #include "sentry/boot/mount_point.h"
+#include "sentry/boot/startup_paths.h"
 #include "sentry/kernel/kernel.h"
 #include "sentry/kernel/proc_source.h"
 
@@ -26,12 +26,10 @@ class Builder {
   Builder(Kernel& kernel, const SandboxConfig& config, const Ref<GoferClient>& gofer)
       : kernel_(kernel), config_(config), gofer_(gofer) {}
 
-  ErrorOr<Ref<MountNamespace>> Run() {
+  ErrorOr<Ref<MountNamespace>> Run(std::string& failed) {
     for (const SandboxMount& m : config_.mounts) {
-      ErrorOr<void> done = Add(m);
-      if (done.ok()) continue;
-      LOG(kError, "mount %s: %s", m.target.c_str(), ErrnoName(done.error()));
-      return done.error();
+      failed = m.target;
+      TRY(Add(m));
     }
     if (!namespace_) return kEINVAL;
     return namespace_;
@@ -57,7 +55,7 @@ class Builder {
   ErrorOr<void> Mount(Ref<FileSystem> fs, const std::string& target, uint32_t flags, const std::string& source) {
     Path root = namespace_->root();
     WalkContext walk{root, root, *creds_, *namespace_};
-    Path at = TRY(MountPoint(walk, target));
+    Path at = TRY(MountPoint(walk, target, fs->root()->is_dir()));
     auto mount = TRY(namespace_->Attach(std::move(fs), at, flags, source));
     mount->Lock();
     return {};
@@ -68,21 +66,22 @@ class Builder {
     return bytes ? (bytes + kPageSize - 1) / kPageSize : kDefaultLayerPages;
   }
 
-  ErrorOr<Ref<FileSystem>> MakeGofer(const SandboxMount& m, GoferCache cache) {
+  ErrorOr<Ref<GoferFs>> MakeGofer(const SandboxMount& m, GoferCache cache) {
     GoferOptions options;
     options.cache = cache;
-    return Ref<FileSystem>(TRY(GoferFs::Create(gofer_, m.root, options)));
+    return GoferFs::Create(gofer_, m.root, options);
   }
 
   ErrorOr<Ref<FileSystem>> Make(const SandboxMount& m) {
     switch (m.kind) {
       case MountKind::kOverlay: {
-        Ref<FileSystem> lower = TRY(MakeGofer(m, GoferCache::kTimed));
+        Ref<GoferFs> lower = TRY(MakeGofer(m, GoferCache::kTimed));
+        if (!namespace_) lower->Prefetch(StartupPaths(config_));
         Ref<FileSystem> upper = Tmpfs::Create({.limit = MakeRef<MemoryLimit>(Pages(m.size)), .mode = 0755});
         return Ref<FileSystem>(TRY(Overlay::Create({.upper = upper, .lowers = {lower}, .show_options = ""})));
       }
       case MountKind::kGofer:
-        return MakeGofer(m, m.read_only ? GoferCache::kTimed : GoferCache::kRevalidate);
+        return Ref<FileSystem>(TRY(MakeGofer(m, m.read_only ? GoferCache::kTimed : GoferCache::kRevalidate)));
       case MountKind::kTmpfs:
         return Ref<FileSystem>(Tmpfs::Create({.limit = MakeRef<MemoryLimit>(Pages(m.size)), .mode = m.mode}));
       case MountKind::kProc:
@@ -128,8 +127,9 @@ class Builder {
 
 }  // namespace
 
-ErrorOr<Ref<MountNamespace>> BuildMounts(Kernel& kernel, const SandboxConfig& config, const Ref<GoferClient>& gofer) {
-  return Builder(kernel, config, gofer).Run();
+ErrorOr<Ref<MountNamespace>> BuildMounts(Kernel& kernel, const SandboxConfig& config, const Ref<GoferClient>& gofer,
+                                         std::string& failed) {
+  return Builder(kernel, config, gofer).Run(failed);
 }
 
 }  // namespace moat

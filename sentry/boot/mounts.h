@@ -11,7 +11,8 @@ namespace moat {
 
 class Kernel;
 
-// Makes every mount of `config`, the first as the root. On a failure the log names the mount. On a fiber.
-ErrorOr<Ref<MountNamespace>> BuildMounts(Kernel& kernel, const SandboxConfig& config, const Ref<GoferClient>& gofer);
+// Makes every mount of `config`, the first as the root. After a failure `failed` names the mount. On a fiber.
+ErrorOr<Ref<MountNamespace>> BuildMounts(Kernel& kernel, const SandboxConfig& config, const Ref<GoferClient>& gofer,
+                                         std::string& failed);
 
 }  // namespace moat

@@ -1,8 +1,8 @@
 // Messages between `moat` and the sentry: one datagram each on a SOCK_SEQPACKET socket. A leaf, like
 // boot/config.h.
 //
-//   moat -> sentry   kSignal kMemory
-//   sentry -> moat   kStarted | kExecFailed, then any of kStopped kNotice, at last kExited
+//   moat -> sentry   kGo, then any of kSignal kMemory
+//   sentry -> moat   kStarted | kExecFailed, then any of kStopped kNotice kDelivered kMemory, at last kExited
 //
 // Either side treats the end of the socket as the death of the other: the sentry then ends the sandbox,
 // `moat` reports a failure if there was no kExited or kExecFailed before.
@@ -23,6 +23,8 @@ enum class ControlType : uint32_t {
   kExited = 4,      // value: exit code; detail: the signal that ended the command, or 0. The sentry exits
   kStopped = 5,     // value: the signal that stopped the command (job control)
   kNotice = 6,      // text: one line for the user
+  kDelivered = 7,   // value: how many kSignal messages took effect so far. `moat` gives up on a sentry that stays silent
+  kGo = 8,          // both programs are executed and the sentry's root is empty: guest code may run
   // moat -> sentry: value: MiB that guest processes use; detail: 1 if the sandbox is near its limit.
   // sentry -> moat, as the answer: value: MiB in memfds, which no process's own numbers tell.
   kMemory = 9,

@@ -10,6 +10,7 @@ TEST(ControlProtocolTest, DecodesToWhatWasEncoded) {
        {ControlMessage{ControlType::kSignal, 15, 1, ""}, ControlMessage{ControlType::kStarted, 0, 0, ""},
         ControlMessage{ControlType::kExecFailed, 2, 0, "no such file"},
         ControlMessage{ControlType::kExited, 0, 9, ""}, ControlMessage{ControlType::kNotice, 0, 0, "a\nb"},
+        ControlMessage{ControlType::kDelivered, 3, 0, ""}, ControlMessage{ControlType::kGo, 0, 0, ""},
         ControlMessage{ControlType::kMemory, 1 << 20, 1, ""}}) {
     const ErrorOr<ControlMessage> decoded = DecodeControl(EncodeControl(message));
     ASSERT_TRUE(decoded.ok());

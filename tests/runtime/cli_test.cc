@@ -64,10 +64,10 @@ TEST(CliTest, BadValuesAreRefused) {
 
 TEST(CliTest, MissingPathsAreRefusedByName) {
   ExpectRefused({"do", "--rootfs", "/no/such/root", "--", "exit", "0"}, "/no/such/root");
-  ExpectRefused({"do", "--rootfs", "/dev/null", "--", "exit", "0"}, "not a directory");
+  ExpectRefused({"do", "--rootfs", "/dev/null", "--", "exit", "0"}, "Not a directory");
   ExpectRefused({"do", "--rw", "/no/such/dir", "--", "exit", "0"}, "/no/such/dir");
   ExpectRefused({"do", "--ro", "/no/such/dir", "--", "exit", "0"}, "/no/such/dir");
-  ExpectRefused({"do", "--ro", "/etc/passwd", "--", "exit", "0"}, "not a directory");
+  ExpectRefused({"do", "--ro", "/dev/null", "--", "exit", "0"}, "is a device");
   ExpectRefused({"do", "--hide", "/no/such/dir", "--", "exit", "0"}, "/no/such/dir");
   ExpectRefused({"do", "--log", "/no/such/dir/log", "--", "exit", "0"}, "/no/such/dir/log");
 }

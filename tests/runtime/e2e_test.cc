@@ -2,7 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <termios.h>
 
 #include <fstream>
 
@@ -77,6 +81,32 @@ TEST(DoTest, MissingCommandIs127AndUnusableOneIs126) {
   EXPECT_EQ(denied.Wait(), 126);
   EXPECT_THAT(denied.err(), HasSubstr("/etc/passwd"));
   EXPECT_EQ(Start({"/etc"}).Wait(), 126);
+}
+
+TEST(DoTest, TerminalIsRestoredWhenMoatIsKilled) {
+  const int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+  ASSERT_EQ(grantpt(master), 0);
+  ASSERT_EQ(unlockpt(master), 0);
+  const int slave = open(ptsname(master), O_RDWR | O_NOCTTY | O_CLOEXEC);
+  const auto modes = [&] {
+    termios now{};
+    tcgetattr(slave, &now);
+    return now.c_lflag;
+  };
+  const tcflag_t before = modes();
+  MoatProcess moat = Shell("stty raw -echo; echo ready; sleep 60", {}, [&] {
+    setsid();
+    ioctl(slave, TIOCSCTTY, 0);
+    dup2(slave, 0);
+  });
+  ASSERT_TRUE(moat.OutputContains("ready")) << moat.err();
+  ASSERT_NE(modes(), before);
+  const std::vector<HostProcess> all = DescendantsOf(moat.pid());
+  kill(moat.pid(), SIGKILL);
+  EXPECT_TRUE(AllGone(all));
+  EXPECT_EQ(modes(), before);
+  close(slave);
+  close(master);
 }
 
 TEST(DoTest, StandardOutputAndErrorStayApart) {
@@ -156,6 +186,83 @@ TEST(DoTest, RoRefusesWritesAndMayHaveAnotherName) {
                    {"--ro", dir.path() + ":/data"}),
             "text\nrefused\n");
   EXPECT_EQ(dir.Read("file"), "text\n");
+}
+
+TEST(DoTest, FilesCanBeSharedOneByOne) {
+  TempDir dir;
+  dir.Write("ro", "text\n");
+  dir.Write("rw", "old, longer\n");
+  EXPECT_EQ(Output("cat /new/dir/ro; echo x 2>/dev/null > /new/dir/ro || echo refused; echo new > /rw; echo more >> /rw;"
+                   "cat /rw; rm /rw 2>/dev/null || echo busy; stat -c %F,%s /new/dir/ro; cat /etc/hostname",
+                   {"--ro", dir.path() + "/ro:/new/dir/ro", "--rw", dir.path() + "/rw:/rw", "--ro",
+                    dir.path() + "/ro:/etc/hostname"}),
+            "text\nrefused\nnew\nmore\nbusy\nregular file,5\ntext\n");
+  EXPECT_EQ(dir.Read("ro"), "text\n");
+  EXPECT_EQ(dir.Read("rw"), "new\nmore\n");
+}
+
+TEST(DoTest, HostsSocketsAndFifosAreOnlyNames) {
+  TempDir dir;
+  ASSERT_EQ(mkfifo((dir.path() + "/fifo").c_str(), 0666), 0);
+  const int server = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  strcpy(address.sun_path, (dir.path() + "/socket").c_str());
+  ASSERT_EQ(bind(server, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(listen(server, 1), 0);
+  const std::string connect =
+      "python3 -c 'import socket,sys; s=socket.socket(socket.AF_UNIX); print(s.connect_ex(sys.argv[1]))' ";
+  // 111 is ECONNREFUSED. The FIFO connects processes of the sandbox, and waits for no one of the host.
+  EXPECT_EQ(Output(connect + dir.path() + "/socket; " + connect + "/s; (echo inside > /f &) ; cat /f; cat " + dir.path() +
+                       "/fifo & echo inside > " + dir.path() + "/fifo; wait",
+                   {"--rw", dir.path(), "--rw", dir.path() + "/socket:/s", "--rw", dir.path() + "/fifo:/f"}),
+            "111\n111\ninside\ninside\n");
+  close(server);
+  MoatProcess device = Start({"true"}, {"--rw", "/dev/null:/null"});
+  EXPECT_EQ(device.Wait(), 125);
+  EXPECT_THAT(device.err(), HasSubstr("/dev/null: is a device"));
+}
+
+TEST(DoTest, TmpfsHasItsSizeAndMode) {
+  EXPECT_EQ(Output("stat -c %a /scratch /scratch/two; df --output=size /scratch | tail -1 | tr -d ' '; echo kept > /scratch/f;"
+                   "head -c 2M /dev/zero 2>/dev/null >/scratch/big; stat -c %s /scratch/big; cat /scratch/f",
+                   {"--tmpfs", "/scratch:size=1m,mode=750", "--tmpfs", "/scratch/two"}),
+            "750\n1777\n1024\n1044480\nkept\n");
+}
+
+TEST(DoTest, MountThatCannotBeMadeIsNamedInOneLine) {
+  TempDir dir;
+  dir.Write("file", "");
+  MoatProcess below_file = Start({"true"}, {"--tmpfs", dir.path() + "/file/x"});
+  EXPECT_EQ(below_file.Wait(), 125);
+  EXPECT_EQ(below_file.err(), "moat: the sandbox could not start: mounting " + dir.path() + "/file/x: ENOTDIR\n");
+  MoatProcess read_only = Start({"true"}, {"--ro", dir.path() + ":/data", "--tmpfs", "/data/new"});
+  EXPECT_EQ(read_only.Wait(), 125);
+  EXPECT_EQ(read_only.err(), "moat: the sandbox could not start: mounting /data/new: EROFS\n");
+  MoatProcess on_file = Start({"true"}, {"--ro", dir.path() + ":/etc/passwd"});
+  EXPECT_EQ(on_file.Wait(), 125);
+  EXPECT_EQ(on_file.err(), "moat: the sandbox could not start: mounting /etc/passwd: ENOTDIR\n");
+}
+
+// An unpacked image need not have any of the usual directories, and its links may lead anywhere.
+TEST(DoTest, MountPointsOfAnImageAreMadeInside) {
+  TempDir dir;
+  std::filesystem::create_directories(dir.path() + "/bin");
+  std::filesystem::copy_file("/bin/busybox", dir.path() + "/bin/busybox");
+  std::filesystem::create_symlink("../../../../../../var/tmp/moat-escape", dir.path() + "/tmp");
+  std::filesystem::create_symlink("/nowhere/yet", dir.path() + "/run");
+  std::filesystem::create_symlink("loop", dir.path() + "/loop");
+  MoatProcess moat = Start({"/bin/busybox", "sh", "-c",
+                            "b=/bin/busybox; $b ls -d /proc/self /dev/null /sys/kernel /var/tmp/moat-escape /nowhere/yet;"
+                            "echo x > /tmp/f && $b cat /var/tmp/moat-escape/f; $b grep -c -e /nowhere/yet /proc/mounts"},
+                           {"--rootfs", dir.path()});
+  EXPECT_EQ(moat.Wait(), 0) << moat.err();
+  EXPECT_EQ(moat.out(), "/dev/null\n/nowhere/yet\n/proc/self\n/sys/kernel\n/var/tmp/moat-escape\nx\n1\n");
+  for (const char* made : {"/proc", "/dev", "/sys", "/var", "/nowhere"})
+    EXPECT_FALSE(std::filesystem::exists(dir.path() + made)) << made;
+  EXPECT_FALSE(std::filesystem::exists("/var/tmp/moat-escape"));
+  MoatProcess loop = Start({"/bin/busybox"}, {"--rootfs", dir.path(), "--tmpfs", "/loop/x"});
+  EXPECT_EQ(loop.Wait(), 125);
+  EXPECT_THAT(loop.err(), HasSubstr("mounting /loop/x: ELOOP"));
 }
 
 TEST(DoTest, HiddenThingsLookEmptyAndCannotBeUncovered) {
@@ -249,6 +356,33 @@ TEST(DoTest, TimeoutEndsTheCommand) {
 TEST(DoTest, BackgroundProcessesEndWithTheCommand) {
   MoatProcess moat = Shell("sleep 60 & sleep 61 & exit 0");
   EXPECT_EQ(moat.Wait(), 0);
+}
+
+TEST(DoTest, StoppedSandboxIsGivenUp) {
+  MoatProcess moat = Shell("echo ready; sleep 60");
+  ASSERT_TRUE(moat.OutputContains("ready"));
+  const std::vector<HostProcess> all = DescendantsOf(moat.pid());
+  kill(DescendantNamed(moat.pid(), "moat-sentry").pid, SIGSTOP);
+  kill(moat.pid(), SIGTERM);
+  usleep(1'200'000);
+  kill(moat.pid(), SIGTERM);
+  EXPECT_EQ(moat.Wait(), 125);
+  EXPECT_EQ(moat.err(), "moat: the sandbox kernel does not answer: the sandbox was killed\n");
+  EXPECT_TRUE(AllGone(all));
+}
+
+TEST(DoTest, SignalBeforeTheCommandRunsIsNotLost) {
+  for (int delay_us = 0; delay_us < 30'000; delay_us += 1000) {
+    MoatProcess moat = Start({"sleep", "60"});
+    // From when it takes signals.
+    ASSERT_TRUE(Eventually([&] {
+      const std::string blocked = StatusField(moat.pid(), "SigBlk");
+      return blocked.empty() || (strtoull(blocked.c_str(), nullptr, 16) >> (SIGTERM - 1) & 1) != 0;
+    }));
+    usleep(static_cast<useconds_t>(delay_us));
+    kill(moat.pid(), SIGTERM);
+    EXPECT_EQ(moat.Wait(), 128 + SIGTERM) << delay_us;
+  }
 }
 
 // Kills one process of a busy sandbox: nothing of it may stay.

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -39,6 +40,16 @@ ControlMessage NextSignal() {
   if (message.ok() && message->type == ControlType::kMemory) return NextSignal();
   if (!message.ok() || message->type != ControlType::kSignal) _exit(91);
   return *message;
+}
+
+void AwaitGo() {
+  char buffer[kMaxControlBytes];
+  const ssize_t got = recv(kFdControl, buffer, sizeof(buffer), 0);
+  if (got <= 0) _exit(0);
+  ErrorOr<ControlMessage> message = DecodeControl({buffer, static_cast<size_t>(got)});
+  if (!message.ok() || message->type != ControlType::kGo) _exit(94);
+  while (waitpid(-1, nullptr, 0) > 0) {  // the process that let go of the old root
+  }
 }
 
 [[noreturn]] void End(int code, int signo) {
@@ -122,17 +133,20 @@ void Dump(const SandboxConfig& config, char** envp) {
     fflush(stdout);
     End(0, 0);
   }
-  if (what == "raw-terminal") {
+  if (what.starts_with("raw-terminal")) {
     struct termios raw;
     if (tcgetattr(0, &raw) != 0) _exit(93);
     cfmakeraw(&raw);
     tcsetattr(0, TCSANOW, &raw);
-    End(0, 0);
+    if (what == "raw-terminal") End(0, 0);
+    if (what == "raw-terminal-crash") abort();
   }
   printf("ready\n");
   fflush(stdout);
-  for (;;) {
+  while (what == "deaf") pause();
+  for (int delivered = 1;; ++delivered) {
     const ControlMessage signal = NextSignal();
+    Send({ControlType::kDelivered, delivered, 0, ""});
     printf("signal %d %d\n", signal.value, signal.detail);
     fflush(stdout);
     if (what == "obey" && signal.value == SIGTERM) End(0, SIGTERM);
@@ -146,5 +160,6 @@ void Dump(const SandboxConfig& config, char** envp) {
 int main(int, char**, char** envp) {
   const moat::ErrorOr<moat::SandboxConfig> config = moat::DecodeConfig(moat::ReadConfig());
   if (!config.ok()) return 92;
+  moat::AwaitGo();
   moat::Act(*config, envp);
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <termios.h>
 
@@ -103,6 +104,40 @@ TEST(LaunchTest, IgnoredSignalIsNotRelayedButInherited) {
   EXPECT_EQ(dump.Wait(), 0);
   EXPECT_THAT(dump.out(), HasSubstr("hup default 1\n"));
   EXPECT_THAT(dump.out(), HasSubstr("ignored 1\n"));
+}
+
+TEST(LaunchTest, DeafSentryIsGivenUpWhenTheUserAsksTwice) {
+  MoatProcess moat = Start({"deaf"});
+  ASSERT_TRUE(moat.OutputContains("ready"));
+  const std::vector<HostProcess> all = DescendantsOf(moat.pid());
+  kill(moat.pid(), SIGINT);
+  usleep(1'200'000);
+  kill(moat.pid(), SIGINT);
+  EXPECT_EQ(moat.Wait(), 125);
+  EXPECT_EQ(moat.err(), "moat: the sandbox kernel does not answer: the sandbox was killed\n");
+  EXPECT_TRUE(AllGone(all));
+}
+
+TEST(LaunchTest, DeafSentryIsGivenUpSomeTimeAfterTerm) {
+  MoatProcess moat = Start({"deaf"});
+  ASSERT_TRUE(moat.OutputContains("ready"));
+  for (int i = 0; i < 2000; ++i) kill(moat.pid(), SIGWINCH);  // a full socket is no obstacle
+  kill(moat.pid(), SIGTERM);
+  EXPECT_EQ(moat.Wait(), 125);
+  EXPECT_THAT(moat.err(), HasSubstr("does not answer"));
+}
+
+TEST(LaunchTest, CommandThatIgnoresTermIsLeftAlone) {
+  MoatProcess moat = Start({"ignore"});
+  ASSERT_TRUE(moat.OutputContains("ready"));
+  kill(moat.pid(), SIGTERM);
+  ASSERT_TRUE(moat.OutputContains("signal 15 0\n"));
+  usleep(1'200'000);
+  kill(moat.pid(), SIGINT);
+  ASSERT_TRUE(moat.OutputContains("signal 2 0\n"));
+  EXPECT_NE(ProcessState(moat.pid()), 'Z');
+  kill(moat.pid(), SIGKILL);
+  EXPECT_EQ(moat.Wait(), -SIGKILL);
 }
 
 TEST(LaunchTest, TimeoutTerminatesThenKills) {
@@ -273,6 +308,65 @@ TEST(TerminalTest, SettingsAreRestoredAtTheEnd) {
   MoatProcess moat = Start({"raw-terminal"}, {}, [&] { terminal.Enter(); });
   EXPECT_EQ(moat.Wait(), 0);
   EXPECT_EQ(terminal.LocalModes(), before);
+}
+
+TEST(TerminalTest, SettingsAreRestoredWhenTheSentryDies) {
+  const Terminal terminal;
+  const tcflag_t before = terminal.LocalModes();
+  MoatProcess moat = Start({"raw-terminal-crash"}, {}, [&] { terminal.Enter(); });
+  EXPECT_EQ(moat.Wait(), 125);
+  EXPECT_EQ(terminal.LocalModes(), before);
+}
+
+// Starts the sandbox in a job of its own, as a shell does; the process is the shell.
+MoatProcess StartJob(const Terminal& terminal, std::vector<std::string> command) {
+  return Start(std::move(command), {}, [&] {
+    terminal.Enter();
+    const pid_t job = fork();
+    signal(SIGTTOU, SIG_IGN);
+    setpgid(job, job);
+    tcsetpgrp(0, job == 0 ? getpid() : job);
+    signal(SIGTTOU, SIG_DFL);
+    if (job == 0) return;
+    prctl(PR_SET_NAME, "shell");
+    // SIGUSR1: takes the foreground back.
+    signal(SIGUSR1, [](int) {
+      signal(SIGTTOU, SIG_IGN);
+      if (tcsetpgrp(0, getpid()) == 0) (void)!write(1, "foreground", 10);
+    });
+    for (;;) pause();
+  });
+}
+
+TEST(TerminalTest, SettingsAreRestoredWhenMoatIsKilled) {
+  for (const bool job_control : {false, true}) {
+    const Terminal terminal;
+    const tcflag_t before = terminal.LocalModes();
+    MoatProcess process = job_control ? StartJob(terminal, {"raw-terminal-wait"})
+                                      : Start({"raw-terminal-wait"}, {}, [&] { terminal.Enter(); });
+    ASSERT_TRUE(process.OutputContains("ready")) << process.err();
+    ASSERT_NE(terminal.LocalModes(), before);
+    const pid_t moat = job_control ? DescendantNamed(process.pid(), "moat").pid : process.pid();
+    const std::vector<HostProcess> all = DescendantsOf(moat);
+    ASSERT_EQ(all.size(), 3u) << "sentry, gofer, keeper of the terminal";
+    kill(moat, SIGKILL);
+    EXPECT_TRUE(Eventually([&] { return terminal.LocalModes() == before; })) << job_control;
+    EXPECT_TRUE(AllGone(all));
+  }
+}
+
+TEST(TerminalTest, AnotherJobsTerminalIsLeftAlone) {
+  const Terminal terminal;
+  MoatProcess shell = StartJob(terminal, {"raw-terminal-wait"});
+  ASSERT_TRUE(shell.OutputContains("ready")) << shell.err();
+  const tcflag_t raw = terminal.LocalModes();
+  const pid_t moat = DescendantNamed(shell.pid(), "moat").pid;
+  const std::vector<HostProcess> all = DescendantsOf(moat);
+  kill(shell.pid(), SIGUSR1);
+  ASSERT_TRUE(shell.OutputContains("foreground"));
+  kill(moat, SIGKILL);
+  EXPECT_TRUE(AllGone(all));
+  EXPECT_EQ(terminal.LocalModes(), raw);
 }
 
 TEST(TerminalTest, KeysSignalTheForeground) {

@@ -252,8 +252,8 @@ ErrorOr<void> MountNamespace::Umount(Path at, bool detach) {
 
 ErrorOr<void> MountNamespace::PivotRoot(const Path& root, const Path& new_root, const Path& put_old) {
   if (!new_root.dentry->inode()->is_dir() || !put_old.dentry->inode()->is_dir()) return kENOTDIR;
-  if (!IsMountRoot(new_root) || !IsMountRoot(root) || !put_old.mount) return kEINVAL;
   if (new_root.mount == root.mount || put_old.mount == root.mount) return kEBUSY;
+  if (!IsMountRoot(new_root) || !IsMountRoot(root) || !put_old.mount) return kEINVAL;
   DentryCache::Pin(*put_old.dentry);
   MountTree& tree = MountTree::Get();
   MountTree::Garbage garbage;

@@ -124,7 +124,7 @@ TEST_F(MountTest, PivotRootThenDetachTheOldOne) {
   EXPECT_EQ(Attach("/a"), Errno{0});
   t.Mkdir("/a/old");
   t.Write("/a/new", "n");
-  EXPECT_EQ(t.ns->PivotRoot(t.root, *t.Walk("/b"), *t.Walk("/b")).error(), kEINVAL);
+  EXPECT_EQ(t.ns->PivotRoot(t.root, *t.Walk("/b"), *t.Walk("/b")).error(), kEBUSY);
   EXPECT_EQ(t.ns->PivotRoot(t.root, *t.Walk("/a"), *t.Walk("/b")).error(), kEBUSY);
   Path new_root = *t.Walk("/a"), put_old = *t.Walk("/a/old");
   ASSERT_TRUE(t.ns->PivotRoot(t.root, new_root, put_old).ok());

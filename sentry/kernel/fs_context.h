@@ -18,7 +18,14 @@ class FsContext final : public RefCounted {
 
   Ref<FsContext> Copy() const { return MakeRef<FsContext>(mounts(), root(), cwd(), umask()); }
   Ref<MountNamespace> mounts() const { MutexLock lock(mu_); return mounts_; }
-  // unshare(CLONE_NEWNS): root and cwd in a namespace of its own.
+  // CLONE_NEWNS of clone(2) and unshare(2), for a context that nobody shares: goes on in a copy of its namespace. kENOSPC.
+  ErrorOr<void> EnterCopy() {
+    Path root = this->root(), cwd = this->cwd();
+    Ref<MountNamespace> copy = TRY(mounts()->Clone({&root, &cwd}));
+    Enter(std::move(copy), std::move(root), std::move(cwd));
+    return {};
+  }
+  // Root and cwd in another namespace.
   void Enter(Ref<MountNamespace> mounts, Path root, Path cwd) {
     MutexLock lock(mu_);
     std::swap(mounts_, mounts);

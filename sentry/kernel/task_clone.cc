@@ -1,6 +1,7 @@
 // clone(2), fork and vfork: a new task.
 #include <utility>
 
+#include "abi/capability.h"
 #include "abi/clone.h"
 #include "abi/fcntl.h"
 #include "abi/rlimit.h"
@@ -21,11 +22,11 @@ namespace moat {
 
 namespace {
 
-constexpr uint64_t kUnsupportedNamespaces = abi::kCLONE_NEWNS | abi::kCLONE_NEWCGROUP | abi::kCLONE_NEWUTS |
-                                            abi::kCLONE_NEWIPC | abi::kCLONE_NEWUSER | abi::kCLONE_NEWPID |
-                                            abi::kCLONE_NEWNET | abi::kCLONE_NEWTIME | abi::kCLONE_INTO_CGROUP;
+constexpr uint64_t kUnsupportedNamespaces = abi::kCLONE_NEWCGROUP | abi::kCLONE_NEWUTS | abi::kCLONE_NEWIPC |
+                                            abi::kCLONE_NEWUSER | abi::kCLONE_NEWPID | abi::kCLONE_NEWNET |
+                                            abi::kCLONE_NEWTIME | abi::kCLONE_INTO_CGROUP;
 
-// The combinations that clone(2) names as EINVAL; new namespaces need a privilege that no task has here: EPERM.
+// The combinations that clone(2) names as EINVAL; new namespaces but those of mounts need a privilege that no task has here: EPERM.
 ErrorOr<void> CheckFlags(const CloneRequest& r) {
   uint64_t f = r.flags;
   if ((f & abi::kCLONE_SIGHAND) && !(f & abi::kCLONE_VM)) return kEINVAL;
@@ -48,6 +49,7 @@ struct TaskCloner {
   Kernel& kernel = parent.kernel();
   Ref<MemoryManager> mm{};
   std::unique_ptr<GuestThread> thread{};
+  Ref<FsContext> fs{};
   Ref<Task> child{};
   Ref<PidFd> pidfd{};
   int pidfd_number = -1;
@@ -88,6 +90,13 @@ struct TaskCloner {
     return {};
   }
 
+  ErrorOr<void> MakeFs() {
+    fs = Has(abi::kCLONE_FS) ? parent.fs_ref() : parent.fs().Copy();
+    if (!Has(abi::kCLONE_NEWNS)) return {};
+    if (!parent.creds().Has(abi::kCAP_SYS_ADMIN)) return kEPERM;
+    return fs->EnterCopy();
+  }
+
   void SetRegisters() {
     abi::UserRegs regs = parent.GetRegs();
     regs.rax = 0;
@@ -109,7 +118,7 @@ struct TaskCloner {
     child->thread_ = std::move(thread);
     child->thread_->set_owner(child.get());
     child->fds_ = Has(abi::kCLONE_FILES) ? parent.fds_ref() : parent.fds().Copy();
-    child->fs_ = Has(abi::kCLONE_FS) ? parent.fs_ref() : parent.fs().Copy();
+    child->fs_ = std::move(fs);
     child->creds_ = parent.creds_ref();
     child->comm_ = parent.comm_;
     child->blocked_.store(parent.work_.load() & kWorkRestoreMask ? parent.saved_mask_ : parent.blocked());
@@ -185,6 +194,7 @@ void Task::Unshare(bool fs, bool files) {
 // Up to the child's visibility; on failure nothing is left.
 static ErrorOr<void> MakeChild(TaskCloner& cloner) {
   TRY(CheckProcessLimit(cloner.parent));
+  TRY(cloner.MakeFs());
   TRY(cloner.MakeMemory());
   cloner.SetRegisters();
   Ref<SignalActions> actions = cloner.ChildActions();

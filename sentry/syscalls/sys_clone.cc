@@ -187,17 +187,13 @@ ErrorOr<uint64_t> SysUnshare(Task& t, uint64_t flags) {
   if (new_mounts && !t.creds().Has(abi::kCAP_SYS_ADMIN)) return kEPERM;
   if (flags & abi::kCLONE_SYSVSEM) t.sem_undo = nullptr;
   t.Unshare((flags & abi::kCLONE_FS) || new_mounts, flags & abi::kCLONE_FILES);
-  if (new_mounts) {
-    Path root = t.fs().root(), cwd = t.fs().cwd();
-    Ref<MountNamespace> copy = TRY(t.fs().mounts()->Clone({&root, &cwd}));
-    t.fs().Enter(std::move(copy), std::move(root), std::move(cwd));
-  }
+  if (new_mounts) TRY(t.fs().EnterCopy());
   return uint64_t{0};
 }
 
 constexpr SyscallRow kRows[] = {
-    CALL_PARTIAL(clone, SysClone, "flags:clone ptr ptr ptr hex", "new namespaces: EPERM"),
-    CALL_PARTIAL(clone3, SysClone3, "ptr u64", "new namespaces and cgroups: EPERM"),
+    CALL_PARTIAL(clone, SysClone, "flags:clone ptr ptr ptr hex", "new namespaces other than of mounts: EPERM"),
+    CALL_PARTIAL(clone3, SysClone3, "ptr u64", "new namespaces other than of mounts, and cgroups: EPERM"),
     CALL(fork, SysFork, ""),
     CALL(vfork, SysVfork, ""),
     CALL_PARTIAL(execve, SysExecve, "path strings strings", "set-id bits and file capabilities are not honoured"),

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/util/fd.h"
@@ -72,6 +74,94 @@ TEST_F(Mount, AnotherNamespaceDoesNotSeeIt) {
   EXPECT_FALSE(Exists(point_ + "/inside"));
   hold.writer.Reset();
   EXPECT_THAT(child.Wait(), ExitedWith(0));
+}
+
+TEST_F(Mount, CloneStartsTheChildInACopy) {
+  // Whatever the host does with new mounts: below a private mount they stay where they are made.
+  Isolated([&] {
+    ASSERT_THAT(Tmpfs(point_), SyscallSucceeds());
+    ASSERT_THAT(mkdir((point_ + "/sub").c_str(), 0755), SyscallSucceeds());
+    ASSERT_THAT(chdir(point_.c_str()), SyscallSucceeds());
+    const pid_t pid = static_cast<pid_t>(syscall(SYS_clone, CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0));
+    if (pid == 0) {
+      // Its own mounts, and its current directory in the copy.
+      bool good = Tmpfs("sub") == 0 && WriteFile("sub/inside", "x") && Exists(point_ + "/sub/inside");
+      good = good && umount2(point_.c_str(), MNT_DETACH) == 0 && !Exists(point_ + "/sub");
+      _exit(good ? 0 : 1);
+    }
+    ASSERT_GT(pid, 0) << ErrnoText(errno);
+    int status = -1;
+    EXPECT_THAT(waitpid(pid, &status, 0), SyscallSucceedsWithValue(pid));
+    EXPECT_EQ(status, 0);
+    EXPECT_TRUE(Exists(point_ + "/sub"));
+    EXPECT_FALSE(Exists(point_ + "/sub/inside"));
+  });
+}
+
+TEST_F(Mount, CloneNeedsPrivilegeForACopy) {
+  EXPECT_THAT(RunAsUser([] {
+                EXPECT_THAT(syscall(SYS_clone, CLONE_NEWNS | SIGCHLD, 0, 0, 0, 0), SyscallFailsWithErrno(EPERM));
+              }),
+              ExitedWith(0));
+}
+
+TEST_F(Mount, PivotRootTurnsAMountIntoTheRoot) {
+  Isolated([&] {
+    ASSERT_THAT(Tmpfs(point_), SyscallSucceeds());
+    ASSERT_THAT(mkdir((point_ + "/old").c_str(), 0755), SyscallSucceeds());
+    WriteFile(point_ + "/mark", "new root");
+    ASSERT_THAT(chdir(point_.c_str()), SyscallSucceeds());
+    ASSERT_THAT(syscall(SYS_pivot_root, ".", "old"), SyscallSucceeds());
+    EXPECT_EQ(ReadFile("/mark"), "new root");
+    EXPECT_TRUE(Exists("/old/proc"));
+    EXPECT_TRUE(Exists("mark")) << "the current directory stayed";
+    ASSERT_THAT(chdir("/"), SyscallSucceeds());
+    ASSERT_THAT(umount2("/old", MNT_DETACH), SyscallSucceeds());
+    EXPECT_FALSE(Exists("/old/proc"));
+    EXPECT_FALSE(Exists("/../old/proc"));
+  });
+}
+
+TEST_F(Mount, PivotRootOntoItselfAndDetachIsAsGood) {
+  Isolated([&] {
+    ASSERT_THAT(Tmpfs(point_), SyscallSucceeds());
+    WriteFile(point_ + "/mark", "new root");
+    ASSERT_THAT(chdir(point_.c_str()), SyscallSucceeds());
+    ASSERT_THAT(syscall(SYS_pivot_root, ".", "."), SyscallSucceeds());
+    ASSERT_THAT(umount2(".", MNT_DETACH), SyscallSucceeds());
+    ASSERT_THAT(chdir("/"), SyscallSucceeds());
+    EXPECT_EQ(ReadFile("/mark"), "new root");
+    EXPECT_FALSE(Exists("/proc"));
+  });
+}
+
+TEST_F(Mount, PivotRootWantsAMountAndAPlaceBelowIt) {
+  Isolated([&] {
+    // On the mount that is the root already.
+    EXPECT_THAT(syscall(SYS_pivot_root, point_.c_str(), point_.c_str()), SyscallFailsWithErrno(EBUSY));
+    ASSERT_THAT(Tmpfs(point_), SyscallSucceeds());
+    EXPECT_THAT(syscall(SYS_pivot_root, point_.c_str(), dir_.path().c_str()), SyscallFailsWithErrno(EBUSY));
+    const std::string other = dir_.CreateDir("other");
+    ASSERT_THAT(Tmpfs(other), SyscallSucceeds());
+    EXPECT_THAT(syscall(SYS_pivot_root, point_.c_str(), other.c_str()), SyscallFailsWithErrno(EINVAL));
+    EXPECT_THAT(syscall(SYS_pivot_root, "/", "/"), SyscallFailsWithErrno(EBUSY));
+    WriteFile(point_ + "/file", "");
+    EXPECT_THAT(syscall(SYS_pivot_root, point_.c_str(), (point_ + "/file").c_str()), SyscallFailsWithErrno(ENOTDIR));
+    EXPECT_THAT(syscall(SYS_pivot_root, (point_ + "/none").c_str(), point_.c_str()), SyscallFailsWithErrno(ENOENT));
+  });
+  EXPECT_THAT(RunAsUser([] { EXPECT_THAT(syscall(SYS_pivot_root, "/", "/"), SyscallFailsWithErrno(EPERM)); }),
+              ExitedWith(0));
+}
+
+TEST_F(Mount, ProcCanBeMountedAnywhere) {
+  Isolated([&] {
+    ASSERT_THAT(mount("proc", point_.c_str(), "proc", MS_NOSUID | MS_NODEV, nullptr), SyscallSucceeds());
+    EXPECT_TRUE(Exists(point_ + "/self/status"));
+    struct statfs fs;
+    ASSERT_THAT(statfs(point_.c_str(), &fs), SyscallSucceeds());
+    EXPECT_EQ(fs.f_type, 0x9fa0);
+    ASSERT_THAT(umount2(point_.c_str(), 0), SyscallSucceeds());
+  });
 }
 
 TEST_F(Mount, TmpfsOptionsSetModeAndSize) {

@@ -1,6 +1,7 @@
 // A guest that makes system calls at random, from several processes and threads that share files and memory. Nothing it does may
 // end the sandbox kernel: `moat do -- syscall_storm SECONDS SEED` has to end with 0. It refuses to run anywhere else.
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -37,6 +38,7 @@ constexpr int kThreads = 3;             // in each
 constexpr int kCallsPerProcess = 3000;  // of each thread
 constexpr int64_t kProcessMs = 1500;    // then it is killed
 constexpr long kLastCall = 462;
+constexpr size_t kLiked = 12;
 constexpr size_t kArena = 1 << 16;
 constexpr size_t kPage = 4096;
 
@@ -53,6 +55,7 @@ struct Random {
 };
 
 char* arena;      // shared by all processes; its last page cannot be touched
+uint8_t* absent;  // shared: calls that said ENOSYS
 int fds[64];
 int fd_count;
 
@@ -201,18 +204,31 @@ void ArmAlarm() {
   setitimer(ITIMER_REAL, &often, nullptr);
 }
 
+// The next call. Mostly one of a few that this thread likes: calls of one object meet each other more often then.
+long Pick(Random& random, const long* liked) {
+  for (;;) {
+    long nr = random.OneIn(4) ? static_cast<long>(random.Below(kLastCall + 1)) : liked[random.Below(kLiked)];
+    if (nr == SYS_rt_sigreturn || absent[nr]) continue;
+    if (!IsSpared(nr) || random.OneIn(8)) return nr;
+  }
+}
+
 [[noreturn]] void* Storm(void* seed) {
   Random random{*static_cast<uint64_t*>(seed)};
+  long liked[kLiked];
+  for (long& nr : liked) {
+    do nr = static_cast<long>(random.Below(kLastCall + 1));
+    while (absent[nr] || IsSpared(nr));
+  }
   for (int i = 0; i < kCallsPerProcess; ++i) {
     if (i % 32 == 0) ArmAlarm();
-    long nr = static_cast<long>(random.Below(kLastCall + 1));
-    if (IsSpared(nr) && !random.OneIn(8)) continue;
-    if (nr == SYS_rt_sigreturn) continue;
+    long nr = Pick(random, liked);
     uint64_t a[6];
     for (uint64_t& argument : a) argument = Argument(random);
     if (nr == SYS_ioctl && !random.OneIn(4)) a[1] = (random.OneIn(2) ? 0x5400 : 0x8900) + random.Below(0x70);
     if (nr == SYS_fallocate) a[3] &= 0xffffff;  // the memory of files in memory is the host's: leave it some
     long result = syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+    if (result < 0 && errno == ENOSYS) absent[nr] = 1;
     bool forks = nr == SYS_fork || nr == SYS_vfork || nr == SYS_clone || nr == SYS_clone3;
     if (forks && result == 0) syscall(SYS_exit, 0);
     if (random.OneIn(200)) FillArena(random);
@@ -256,6 +272,7 @@ int main(int argc, char** argv) {
     if (signo != SIGCHLD) signal(signo, SIG_IGN);
   }
   arena = static_cast<char*>(mmap(nullptr, kArena, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  absent = static_cast<uint8_t*>(mmap(nullptr, kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
   mprotect(arena + kArena - kPage, kPage, PROT_NONE);
   mkdir("/tmp/d", 0777);
   mkfifo("/tmp/fifo", 0666);

@@ -50,7 +50,7 @@ void CheckFailed(const char* file, int line, const char* what) {
 #if defined(MOAT_ASAN) || defined(MOAT_TSAN)
   __sanitizer_print_stack_trace();
 #endif
-#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+#ifdef MOAT_FUZZ
   __builtin_trap();  // so that libFuzzer keeps the input
 #endif
   host::ExitGroup(134);

@@ -101,6 +101,7 @@ ErrorOr<ElfImage> ParseElf(FileDescription& file) {
     }
   }
   if (image.end == 0) return kENOEXEC;
+  if (image.end <= image.first) return kEINVAL;  // segments without a byte
   return image;
 }
 

@@ -25,7 +25,7 @@ struct ElfImage {
 // Reads exactly [offset, offset + n) of `file`; kENOEXEC if it is shorter.
 ErrorOr<void> ReadFully(FileDescription& file, uint64_t offset, void* out, size_t n);
 
-// Parses the image of a program or interpreter. kENOEXEC for whatever Linux would refuse.
+// Parses the image of a program or interpreter. kENOEXEC for whatever Linux would refuse; kEINVAL if its segments hold no byte.
 ErrorOr<ElfImage> ParseElf(FileDescription& file);
 
 struct MappedElf {

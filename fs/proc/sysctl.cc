@@ -10,6 +10,7 @@
 #include "abi/capability.h"
 #include "base/host/process.h"
 #include "base/kern/tunables.h"
+#include "base/sync/mutex.h"
 #include "base/util/no_destructor.h"
 #include "base/kern/held.h"
 #include "fs/proc/format.h"
@@ -109,9 +110,7 @@ constexpr Value kKernel[] = {
     {"ngroups_max", "65536"},
     {"cap_last_cap", "40"},
     {"randomize_va_space", "2"},
-    {"core_pattern", "core"},
     {"tainted", "0"},
-    {"printk", "4\t4\t1\t7"},
     {"shmmax", "18446744073692774399"},
     {"shmall", "18446744073692774399"},
     {"shmmni", "4096"},
@@ -150,23 +149,19 @@ constexpr Value kFs[] = {
     {"dir-notify-enable", "0"},
 };
 
-constexpr Value kVm[] = {
-    {"max_map_count", "65530"},    {"mmap_min_addr", "65536"},  {"nr_hugepages", "0"},        {"nr_overcommit_hugepages", "0"},    {"legacy_va_layout", "0"},    {"memfd_noexec", "0"},
+constexpr Value kVm[] = {    {"mmap_min_addr", "65536"},  {"nr_hugepages", "0"},        {"nr_overcommit_hugepages", "0"},    {"legacy_va_layout", "0"},    {"memfd_noexec", "0"},
     {"mmap_rnd_bits", "28"},       {"mmap_rnd_compat_bits", "8"}, {"hugetlb_shm_group", "0"},
     {"unprivileged_userfaultfd", "0"},
 };
 
-constexpr Value kInotify[] = {{"max_queued_events", "16384"}, {"max_user_instances", "128"}, {"max_user_watches", "65536"}};
+constexpr Value kInotify[] = {{"max_queued_events", "16384"}, {"max_user_instances", "128"},};
 constexpr Value kMqueue[] = {
     {"msg_default", "10"}, {"msg_max", "10"}, {"msgsize_default", "8192"}, {"msgsize_max", "8192"}, {"queues_max", "256"}};
-constexpr Value kNetCore[] = {       {"rmem_default", "212992"}, {"rmem_max", "212992"}, {"wmem_default", "212992"},
-    {"wmem_max", "212992"}, {"optmem_max", "131072"}, {"bpf_jit_enable", "0"},
+constexpr Value kNetCore[] = {{"rmem_default", "212992"}, {"wmem_default", "212992"}, {"optmem_max", "131072"}, {"bpf_jit_enable", "0"},
 };
 constexpr Value kNetIpv4[] = { {"ip_local_reserved_ports", ""},
-    {"ip_nonlocal_bind", "0"}, {"ping_group_range", "1\t0"},
-    {"tcp_rmem", "4096\t131072\t6291456"},   {"tcp_wmem", "4096\t16384\t4194304"}, {"tcp_mem", "188319\t251094\t376638"},          {"tcp_congestion_control", "cubic"}, {"tcp_available_congestion_control", "reno cubic"},
+    {"ip_nonlocal_bind", "0"}, {"ping_group_range", "1\t0"},          {"tcp_congestion_control", "cubic"}, {"tcp_available_congestion_control", "reno cubic"},
     {"tcp_allowed_congestion_control", "reno cubic"},
-    {"udp_mem", "376638\t502187\t753276"},
 };
 constexpr Value kNetIpv6[] = {{"bindv6only", "0"}};
 constexpr Value kNetUnix[] = {{"max_dgram_qlen", "512"}};
@@ -200,6 +195,7 @@ constexpr Number kVmNumbers[] = {
     {"panic_on_oom", 0, 0, 2},
     {"oom_kill_allocating_task", 0, 0, INT32_MAX},
     {"zone_reclaim_mode", 0, 0, INT32_MAX},
+    {"max_map_count", 65530, 0, INT32_MAX},  // the host's own bounds its stubs
 };
 constexpr Number kCoreNumbers[] = {
     {"netdev_max_backlog", 1000, 0, INT32_MAX},
@@ -220,6 +216,69 @@ constexpr Number kIpv4Numbers[] = {
     {"ip_forward", 0, 0, INT32_MAX},
 };
 
+// Several numbers in one file; what is not given stays (proc_dointvec).
+struct Numbers {
+  const char* name;
+  std::array<int64_t, 4> values;
+  size_t count;
+};
+constexpr Numbers kPrintk = {"printk", {4, 4, 1, 7}, 4};
+constexpr Numbers kIpv4Vectors[] = {
+    {"tcp_rmem", {4096, 131072, 6291456}, 3},
+    {"tcp_wmem", {4096, 16384, 4194304}, 3},
+    {"tcp_mem", {188319, 251094, 376638}, 3},
+    {"udp_mem", {376638, 502187, 753276}, 3},
+};
+
+void AddVector(StaticDir& dir, const Numbers& numbers) {
+  struct State {
+    Mutex mu;
+    std::array<int64_t, 4> values MOAT_GUARDED_BY(mu);
+  };
+  auto state = std::make_shared<State>();
+  {
+    MutexLock lock(state->mu);
+    state->values = numbers.values;
+  }
+  Add(dir, numbers.name,
+      [state, count = numbers.count]() -> ErrorOr<std::string> {
+        MutexLock lock(state->mu);
+        std::string out;
+        for (size_t i = 0; i < count; ++i) out += std::to_string(state->values[i]) + (i + 1 < count ? "\t" : "\n");
+        return out;
+      },
+      [state, count = numbers.count](std::string_view text) -> ErrorOr<void> {
+        MutexLock lock(state->mu);
+        std::array<int64_t, 4> values = state->values;
+        for (size_t i = 0; i < count && (i == 0 || !text.empty()); ++i) {
+          values[i] = TRY(TakeNumber(text));
+          if (values[i] < 0 || values[i] > INT32_MAX) return kEINVAL;
+        }
+        state->values = values;
+        return {};
+      });
+}
+
+// Where cores of the sandbox's programs would go: nobody writes any.
+void AddCorePattern(StaticDir& kernel) {
+  constexpr size_t kMaxPattern = 127;
+  struct State {
+    Mutex mu;
+    std::string text MOAT_GUARDED_BY(mu) = "core";
+  };
+  auto state = std::make_shared<State>();
+  Add(kernel, "core_pattern",
+      [state]() -> ErrorOr<std::string> {
+        MutexLock lock(state->mu);
+        return state->text + "\n";
+      },
+      [state](std::string_view text) -> ErrorOr<void> {
+        MutexLock lock(state->mu);
+        state->text = text.substr(0, kMaxPattern);
+        return {};
+      });
+}
+
 // uname's names: the system administrator's to set.
 SysctlNode::Writer NameWriter(ProcSource* s, void (ProcSource::*set)(std::string_view)) {
   constexpr size_t kMaxName = 64;
@@ -230,12 +289,15 @@ SysctlNode::Writer NameWriter(ProcSource* s, void (ProcSource::*set)(std::string
   };
 }
 
+constexpr int64_t kLeastBuffer = 4608;  // SOCK_MIN_SNDBUF, which is the larger one
 constexpr int64_t kLeastPidMax = 301, kMostPidMax = 32768;
 
 void AddKernel(StaticDir& kernel, ProcSource& source) {
   ProcSource* s = &source;
   AddAll(kernel, kKernel);
   AddNumbers(kernel, kKernelNumbers);
+  AddVector(kernel, kPrintk);
+  AddCorePattern(kernel);
   AddNumber(kernel, {"pid_max", 0, kLeastPidMax, kMostPidMax}, &g_tunables.pid_max);
   Add(kernel, "osrelease", [s]() -> ErrorOr<std::string> { return s->System().release + "\n"; });
   Add(kernel, "version", [s]() -> ErrorOr<std::string> { return s->System().version + "\n"; });
@@ -295,7 +357,9 @@ void AddSysctls(StaticDir& sys, ProcSource& source) {
   Add(*fs, "file-nr", []() -> ErrorOr<std::string> {
     return std::to_string(OpenFiles::used()) + "\t0\t" + std::to_string(OpenFiles::limit()) + "\n";
   });
-  AddAll(*fs->AddDir("inotify"), kInotify);
+  Ref<StaticDir> inotify = fs->AddDir("inotify");
+  AddAll(*inotify, kInotify);
+  AddNumber(*inotify, {"max_user_watches", 0, 0, INT32_MAX}, &g_tunables.max_inotify_watches);
   AddAll(*fs->AddDir("mqueue"), kMqueue);
   constexpr Value kEpoll[] = {{"max_user_watches", "14772183"}};
   AddAll(*fs->AddDir("epoll"), kEpoll);
@@ -305,8 +369,11 @@ void AddSysctls(StaticDir& sys, ProcSource& source) {
   AddAll(*core, kNetCore);
   AddNumbers(*core, kCoreNumbers);
   AddNumber(*core, {"somaxconn", 0, 0, INT32_MAX}, &g_tunables.somaxconn);
+  AddNumber(*core, {"rmem_max", 0, kLeastBuffer, INT32_MAX}, &g_tunables.rmem_max);
+  AddNumber(*core, {"wmem_max", 0, kLeastBuffer, INT32_MAX}, &g_tunables.wmem_max);
   AddAll(*ipv4, kNetIpv4);
   AddNumbers(*ipv4, kIpv4Numbers);
+  for (const Numbers& vector : kIpv4Vectors) AddVector(*ipv4, vector);
   AddNumber(*ipv4, {"ip_unprivileged_port_start", 0, 0, 65535}, &g_tunables.first_unprivileged_port);
   AddPortRange(*ipv4);
   AddAll(*net->AddDir("ipv6"), kNetIpv6);

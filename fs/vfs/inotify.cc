@@ -6,6 +6,7 @@
 #include "abi/inotify.h"
 #include "abi/ioctl.h"
 #include "abi/poll.h"
+#include "base/kern/tunables.h"
 #include "fs/vfs/anon.h"
 
 namespace moat {
@@ -107,7 +108,8 @@ ErrorOr<int> InotifyInstance::AddWatch(const Path& path, uint32_t mask) {
   w->inode = inode;
   if (!path.dentry->unhashed()) w->pinned = path.dentry;
   MutexLock lock(mu_);
-  if (watches_.size() >= kMaxWatches) return kENOSPC;
+  const int64_t allowed = g_tunables.max_inotify_watches.load(std::memory_order_relaxed);
+  if (watches_.size() >= kMaxWatches || static_cast<int64_t>(watches_.size()) >= allowed) return kENOSPC;
   w->wd = next_wd_++;
   watches_[w->wd] = w;
   marks.watches_.push_back(w);

@@ -3,6 +3,7 @@
 
 #include "abi/capability.h"
 #include "abi/time.h"
+#include "base/kern/tunables.h"
 #include "sentry/net/socket.h"
 
 namespace moat {
@@ -64,8 +65,11 @@ ErrorOr<void> Socket::SetBuffer(const SocketCaller& caller, int name, int value)
   bool force = name == abi::kSO_SNDBUFFORCE || name == abi::kSO_RCVBUFFORCE;
   if (force && !caller.creds().Has(abi::kCAP_NET_ADMIN)) return kEPERM;
   // FORCE gets past the administrator's bound, not past what a guest may make the sentry hold.
-  int wanted = std::clamp(value, 0, kMaxBuffer) * 2;
-  if (name == abi::kSO_SNDBUF || name == abi::kSO_SNDBUFFORCE) {
+  const bool sends = name == abi::kSO_SNDBUF || name == abi::kSO_SNDBUFFORCE;
+  const std::atomic<int64_t>& most = sends ? g_tunables.wmem_max : g_tunables.rmem_max;
+  const int bound = static_cast<int>(std::min<int64_t>(kMaxBuffer, most.load(std::memory_order_relaxed)));
+  int wanted = std::clamp(value, 0, force ? kMaxBuffer : bound) * 2;
+  if (sends) {
     send_buffer_.store(std::max(wanted, kMinSendBuffer), std::memory_order_relaxed);
   } else {
     receive_buffer_.store(std::max(wanted, kMinReceiveBuffer), std::memory_order_relaxed);

@@ -132,6 +132,35 @@ TEST(Sysctl, LowPortsMayBeEveryones) {
   EXPECT_THAT(RunAsUser([&] { EXPECT_THAT(bind_to_81(), SyscallSucceeds()); }), ExitedWith(0));
 }
 
+TEST(Sysctl, SocketBuffersHaveABound) {
+  SKIP_UNLESS_WRITABLE("net/core/rmem_max");
+  ScopedSysctl keep("net/core/rmem_max");
+  ASSERT_THAT(Set("net/core/rmem_max", "10000"), SyscallSucceeds());
+  FileDescriptor fd(socket(AF_UNIX, SOCK_STREAM, 0));
+  int size = 100000;
+  socklen_t length = sizeof size;
+  ASSERT_THAT(setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &size, sizeof size), SyscallSucceeds());
+  ASSERT_THAT(getsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &size, &length), SyscallSucceeds());
+  EXPECT_EQ(size, 20000);
+}
+
+TEST(Sysctl, SeveralNumbersMayBeWrittenInPart) {
+  SKIP_UNLESS_WRITABLE("kernel/printk");
+  ScopedSysctl keep("kernel/printk");
+  ASSERT_THAT(Set("kernel/printk", "5 4 1 7"), SyscallSucceeds());
+  EXPECT_EQ(Get("kernel/printk"), "5\t4\t1\t7\n");
+  ASSERT_THAT(Set("kernel/printk", "6\t5\n"), SyscallSucceeds());
+  EXPECT_EQ(Get("kernel/printk"), "6\t5\t1\t7\n");
+  EXPECT_THAT(Set("kernel/printk", "4 x"), SyscallFailsWithErrno(EINVAL));
+}
+
+TEST(Sysctl, MapCountMayBeRaised) {
+  SKIP_UNLESS_WRITABLE("vm/max_map_count");
+  ScopedSysctl keep("vm/max_map_count");
+  ASSERT_THAT(Set("vm/max_map_count", "262144"), SyscallSucceeds());
+  EXPECT_EQ(Get("vm/max_map_count"), "262144\n");
+}
+
 TEST(Sysctl, HostnameIsUnames) {
   SKIP_UNLESS_WRITABLE("kernel/hostname");
   (void)unshare(CLONE_NEWUTS);  // natively it is not the machine's then

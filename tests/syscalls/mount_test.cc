@@ -137,10 +137,10 @@ TEST_F(Mount, PivotRootOntoItselfAndDetachIsAsGood) {
 
 TEST_F(Mount, PivotRootWantsAMountAndAPlaceBelowIt) {
   Isolated([&] {
-    // On the mount that is the root already.
-    EXPECT_THAT(syscall(SYS_pivot_root, point_.c_str(), point_.c_str()), SyscallFailsWithErrno(EBUSY));
+    // On the mount that is the root already, as /etc is.
+    EXPECT_THAT(syscall(SYS_pivot_root, "/etc", "/etc"), SyscallFailsWithErrno(EBUSY));
     ASSERT_THAT(Tmpfs(point_), SyscallSucceeds());
-    EXPECT_THAT(syscall(SYS_pivot_root, point_.c_str(), dir_.path().c_str()), SyscallFailsWithErrno(EBUSY));
+    EXPECT_THAT(syscall(SYS_pivot_root, point_.c_str(), "/etc"), SyscallFailsWithErrno(EBUSY));
     const std::string other = dir_.CreateDir("other");
     ASSERT_THAT(Tmpfs(other), SyscallSucceeds());
     EXPECT_THAT(syscall(SYS_pivot_root, point_.c_str(), other.c_str()), SyscallFailsWithErrno(EINVAL));

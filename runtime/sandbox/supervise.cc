@@ -145,7 +145,7 @@ class Supervisor {
   void OnMessage(const ControlMessage& message) {
     switch (message.type) {
       case ControlType::kExecFailed:
-        PrintLine(message.text + ": " + ErrorText(static_cast<Errno>(message.value)));
+        refusal_ = message.text + ": " + ErrorText(static_cast<Errno>(message.value));
         result_ = static_cast<Errno>(message.value) == kENOENT ? kExitNotFound : kExitCannotExecute;
         break;
       case ControlType::kExited:
@@ -240,7 +240,7 @@ class Supervisor {
   bool timed_out_ = false;
   bool gofer_blamed_ = false;
   bool started_ = false;
-  std::string refusal_;  // why the sentry could not start
+  std::string refusal_;  // why the sentry or the command could not start; said at the end, unless the gofer is to blame
   bool kill_at_once_ = false;
   int sentry_status_ = 0;
   int gofer_status_ = 0;

@@ -162,6 +162,8 @@ void StartCommand(Kernel& kernel, const SandboxConfig& config, SignalRelay& sign
   args.fds = *fds;
   go.Wait();
   ErrorOr<void> started = kernel.StartInit(args);
+  // No such process: the one from which guest processes come. No program's fault.
+  if (started.error() == kESRCH && !Step("the first process", started)) host::ExitGroup(kExitSandboxFailed);
   if (!started.ok()) ReportExecFailure(config, started.error());
   SendControl({.type = ControlType::kStarted});
   signals.Start();

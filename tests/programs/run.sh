@@ -16,7 +16,7 @@ limit=${MOAT_PROGRAMS_LIMIT:-120}
 
 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 for program in $(sed -n 's/^# needs: //p' "$script"); do
-  PATH=$path command -v "$program" >/dev/null || { echo "skipped: no $program"; exit 77; }
+  PATH=$path command -v "$program" >/dev/null || [ -e "$program" ] || { echo "skipped: no $program"; exit 77; }
 done
 flags=()
 [ -d "${MOAT_BUILD:-}" ] && flags+=(--ro "$MOAT_BUILD")  # it may lie below /tmp, which is not seen inside

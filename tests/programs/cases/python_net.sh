@@ -1,5 +1,5 @@
 #!/bin/bash
-# needs: /usr/bin/python3
+# needs: /usr/bin/python3 /etc/hosts
 # TCP and UDP over localhost.
 cat >t.py <<'END'
 import asyncio, http.client, http.server, os, select, selectors, socket, socketserver, threading, time, urllib.request, xmlrpc.server, xmlrpc.client

@@ -14,6 +14,7 @@ constexpr abi::Nr kCalls[] = {
     abi::kNr_fstat,      abi::kNr_newfstatat,     abi::kNr_readlink,          abi::kNr_getdents64,     abi::kNr_pipe,
     abi::kNr_pipe2,      abi::kNr_getrlimit,      abi::kNr_prlimit64,         abi::kNr_sched_yield,    abi::kNr_clock_gettime,
     abi::kNr_mmap,       abi::kNr_sched_getaffinity, abi::kNr_set_robust_list, abi::kNr_nanosleep, abi::kNr_clock_nanosleep,
+    abi::kNr_gettimeofday, abi::kNr_munmap, abi::kNr_mprotect, abi::kNr_madvise, abi::kNr_mincore, abi::kNr_futex, abi::kNr_rseq,
 };
 }  // namespace
 #endif

@@ -184,12 +184,12 @@ TEST_F(SessionTest, CreatedFileHasTheOwnerAndModeAsked) {
   RawReply reply = client.Call(Op::kCreate, w);
   ASSERT_EQ(reply.error, Errno{0});
   ASSERT_EQ(reply.fds.size(), 1u);
-  EXPECT_EQ(write(reply.fds[0].get(), "data", 4), 4);
-  EXPECT_EQ(ReadAll(reply.fds[0].get()), "error") << "write-only was asked for";
   struct stat st;
   ASSERT_EQ(stat((dir_ / "new").c_str(), &st), 0);
   EXPECT_EQ(st.st_uid, uid);
-  EXPECT_EQ(st.st_mode & 07777, 06755u);
+  EXPECT_EQ(st.st_mode & 07777, 06755u);  // before the write, which takes the set-id bits of an ordinary user's file
+  EXPECT_EQ(write(reply.fds[0].get(), "data", 4), 4);
+  EXPECT_EQ(ReadAll(reply.fds[0].get()), "error") << "write-only was asked for";
   EXPECT_EQ(client.Call(Op::kCreate, w).error, kEEXIST);
 }
 

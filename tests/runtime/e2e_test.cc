@@ -225,8 +225,8 @@ TEST(DoTest, HostsSocketsAndFifosAreOnlyNames) {
 TEST(DoTest, TmpfsHasItsSizeAndMode) {
   EXPECT_EQ(Output("stat -c %a /scratch /scratch/two; df --output=size /scratch | tail -1 | tr -d ' '; echo kept > /scratch/f;"
                    "head -c 2M /dev/zero 2>/dev/null >/scratch/big; stat -c %s /scratch/big; cat /scratch/f",
-                   {"--tmpfs", "/scratch:size=1m,mode=750", "--tmpfs", "/scratch/two"}),
-            "750\n1777\n1024\n1044480\nkept\n");
+                   {"--tmpfs", "/scratch:size=1m,mode=757", "--tmpfs", "/scratch/two"}),
+            "757\n1777\n1024\n1044480\nkept\n");
 }
 
 TEST(DoTest, MountThatCannotBeMadeIsNamedInOneLine) {

@@ -15,3 +15,10 @@
 #define MOAT_TSAN 1
 #endif
 #endif
+
+// For a function that may interrupt a sanitizer's runtime and so must not call it.
+#if defined(MOAT_ASAN) || defined(MOAT_TSAN)
+#define MOAT_UNINSTRUMENTED __attribute__((disable_sanitizer_instrumentation))
+#else
+#define MOAT_UNINSTRUMENTED
+#endif

@@ -1,32 +1,30 @@
 #include "platform/ptrace/wait_window.h"
 
-#include <atomic>
-
 #include "abi/sigframe.h"
 #include "abi/time.h"
 #include "abi/wait.h"
 #include "base/host/process.h"
 #include "base/host/signal.h"
 #include "base/host/time.h"
+#include "base/util/sanitizers.h"
 
 extern "C" {
-long moat_ptrace_wait4(int pid, int* status, int options, const std::atomic<int>* kicked);
+long moat_ptrace_wait4(int pid, int* status, int options, const int* kicked);
 extern const char moat_ptrace_wait4_begin[], moat_ptrace_wait4_end[], moat_ptrace_wait4_kicked[];
 }
 
 namespace moat::ptrace {
 namespace {
 
-std::atomic<int> g_kicked{0};
-static_assert(sizeof g_kicked == sizeof(int));
+int g_kicked = 0;  // by atomic builtins: inlined everywhere
 
-uint64_t Address(const char* label) { return reinterpret_cast<uint64_t>(label); }
 
-void OnKick(int, abi::SigInfo*, void* context) {
-  g_kicked.store(1, std::memory_order_relaxed);
+// May interrupt a sanitizer's runtime, so it must not call it.
+MOAT_UNINSTRUMENTED void OnKick(int, abi::SigInfo*, void* context) {
+  __atomic_store_n(&g_kicked, 1, __ATOMIC_RELAXED);
   uint64_t& ip = static_cast<abi::UContext*>(context)->uc_mcontext.rip;
-  if (ip >= Address(moat_ptrace_wait4_begin) && ip < Address(moat_ptrace_wait4_end)) {
-    ip = Address(moat_ptrace_wait4_kicked);
+  if (ip >= reinterpret_cast<uint64_t>(moat_ptrace_wait4_begin) && ip < reinterpret_cast<uint64_t>(moat_ptrace_wait4_end)) {
+    ip = reinterpret_cast<uint64_t>(moat_ptrace_wait4_kicked);
   }
 }
 
@@ -40,7 +38,7 @@ ErrorOr<int> WaitOrKick(int pid, int* status) {
   return static_cast<int>(result);
 }
 
-void ClearKick() { g_kicked.store(0, std::memory_order_seq_cst); }
+void ClearKick() { __atomic_store_n(&g_kicked, 0, __ATOMIC_SEQ_CST); }
 
 ErrorOr<void> Alarm::Create() {
   timer_ = TRY(host::TimerCreate(abi::kCLOCK_MONOTONIC, host::Gettid(), kKickSignal, 0));

@@ -1,5 +1,7 @@
 #include "gofer/server/server.h"
 
+#include <memory>
+
 #include "abi/socket.h"
 #include "base/host/fd_passing.h"
 #include "base/host/socket.h"
@@ -14,16 +16,17 @@ constexpr size_t kKeptReply = 128 * 1024;
 }  // namespace
 
 void Server::Serve() {
-  std::vector<std::byte> buffer(kMaxMessage);
+  // Not zeroed: a thread that sees only small messages touches one page of it.
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kMaxMessage);
   Writer out;
-  while (ServeOne(buffer, out)) {
+  while (ServeOne({buffer.get(), kMaxMessage}, out)) {
   }
   Stop();
 }
 
 void Server::Stop() { (void)host::Shutdown(socket_.get(), kShutdownBoth); }
 
-bool Server::ServeOne(std::vector<std::byte>& buffer, Writer& out) {
+bool Server::ServeOne(std::span<std::byte> buffer, Writer& out) {
   // With MSG_TRUNC the call tells the length of the message, not of what fitted. Descriptors that a client attaches have
   // nowhere to go and are dropped by the kernel.
   auto n = host::Recvfrom(socket_.get(), buffer.data(), buffer.size(), abi::kMSG_TRUNC);
@@ -31,7 +34,7 @@ bool Server::ServeOne(std::vector<std::byte>& buffer, Writer& out) {
   if (!n.ok() || *n == 0) return false;
   if (*n > buffer.size()) return false;
   out.Clear();
-  auto answer = session_.Execute(std::span(buffer).first(*n), out);
+  auto answer = session_.Execute(buffer.first(*n), out);
   if (!answer.ok()) return false;
   if (answer->silent) return true;
   int fd = answer->fd.get();

@@ -2,9 +2,9 @@
 // stop the others.
 #pragma once
 
-#include <atomic>
-#include <thread>
-#include <vector>
+#include <cstddef>
+#include <span>
+#include <utility>
 
 #include "base/util/unique_fd.h"
 #include "gofer/server/session.h"
@@ -25,7 +25,7 @@ class Server {
 
  private:
   // False at the end of the connection.
-  bool ServeOne(std::vector<std::byte>& buffer, Writer& out);
+  bool ServeOne(std::span<std::byte> buffer, Writer& out);
 
   Session session_;
   const UniqueFd socket_;

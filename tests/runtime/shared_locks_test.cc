@@ -7,18 +7,10 @@
 #include <fstream>
 
 #include "tests/util/moat_process.h"
+#include "tests/util/record_lock.h"
 
 namespace moat::test {
 namespace {
-
-struct flock RecordLock(short type, off_t start, off_t length) {
-  struct flock lock = {};
-  lock.l_type = type;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = start;
-  lock.l_len = length;
-  return lock;
-}
 
 // Bytes of the file that stand for what was locked by which call.
 constexpr off_t kPosix = 10, kOpenFile = 20;

@@ -19,6 +19,7 @@
 #include "tests/util/fd.h"
 #include "tests/util/fork.h"
 #include "tests/util/matchers.h"
+#include "tests/util/record_lock.h"
 #include "tests/util/signals.h"
 #include "tests/util/temp_path.h"
 #include "tests/util/thread.h"
@@ -122,15 +123,6 @@ TEST(Fdinfo, InotifyShowsItsWatches) {
 }
 
 // --- Locks. ---
-
-struct flock RecordLock(short type, off_t start, off_t length) {
-  struct flock lock = {};
-  lock.l_type = type;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = start;
-  lock.l_len = length;
-  return lock;
-}
 
 TEST(Fdinfo, LocksAreShownWhereTheyWereTaken) {
   TempFile file;

@@ -219,18 +219,26 @@ TEST(PtraceWaitTest, LeaderIsReportedAfterItsThreads) {
   EXPECT_THAT(tracee.Wait(), ExitedWith(12));
 }
 
+// A process of two threads that both pause; the second one's id goes into the pipe.
+int PauseWithThread(Pipe& tid_pipe) {
+  ScopedThread thread([&] {
+    const pid_t tid = gettid();
+    EXPECT_THAT(write(tid_pipe.writer.get(), &tid, sizeof(tid)), SyscallSucceedsWithValue(sizeof(tid)));
+    PauseForEver();
+  });
+  return PauseForEver();
+}
+
+pid_t ThreadOf(Pipe& tid_pipe) {
+  pid_t tid = 0;
+  EXPECT_THAT(read(tid_pipe.reader.get(), &tid, sizeof(tid)), SyscallSucceedsWithValue(sizeof(tid)));
+  return tid;
+}
+
 TEST(PtraceWaitTest, ParentHearsOfAProcessAfterItsTracedThreads) {
   Pipe tid_pipe;
-  ScopedChild child([&]() -> int {
-    ScopedThread thread([&] {
-      const pid_t tid = gettid();
-      EXPECT_THAT(write(tid_pipe.writer.get(), &tid, sizeof(tid)), SyscallSucceedsWithValue(sizeof(tid)));
-      PauseForEver();
-    });
-    return PauseForEver();
-  });
-  pid_t tid = 0;
-  ASSERT_THAT(read(tid_pipe.reader.get(), &tid, sizeof(tid)), SyscallSucceedsWithValue(sizeof(tid)));
+  ScopedChild child([&] { return PauseWithThread(tid_pipe); });
+  const pid_t tid = ThreadOf(tid_pipe);
   Gate traced, collect;
   ScopedChild tracer([&]() -> int {
     if (Ptrace(PTRACE_SEIZE, tid) != 0) return 1;
@@ -249,16 +257,8 @@ TEST(PtraceWaitTest, ParentHearsOfAProcessAfterItsTracedThreads) {
 
 TEST(PtraceWaitTest, TracersDeathForgetsItsEndedThreads) {
   Pipe tid_pipe;
-  ScopedChild child([&]() -> int {
-    ScopedThread thread([&] {
-      const pid_t tid = gettid();
-      EXPECT_THAT(write(tid_pipe.writer.get(), &tid, sizeof(tid)), SyscallSucceedsWithValue(sizeof(tid)));
-      PauseForEver();
-    });
-    return PauseForEver();
-  });
-  pid_t tid = 0;
-  ASSERT_THAT(read(tid_pipe.reader.get(), &tid, sizeof(tid)), SyscallSucceedsWithValue(sizeof(tid)));
+  ScopedChild child([&] { return PauseWithThread(tid_pipe); });
+  const pid_t tid = ThreadOf(tid_pipe);
   OtherTracer tracer(tid);
   kill(child.pid(), SIGKILL);
   EXPECT_TRUE(Eventually([&] { return ProcessState(child.pid()) == 'Z'; }));

@@ -8,6 +8,7 @@
 #include "tests/util/fork.h"
 #include "tests/util/matchers.h"
 #include "tests/util/memory.h"
+#include "tests/util/record_lock.h"
 #include "tests/util/signals.h"
 #include "tests/util/temp_path.h"
 #include "tests/util/thread.h"
@@ -15,17 +16,8 @@
 namespace moat::test {
 namespace {
 
-struct flock Lock(short type, off_t start, off_t len, short whence = SEEK_SET) {
-  struct flock lock = {};
-  lock.l_type = type;
-  lock.l_whence = whence;
-  lock.l_start = start;
-  lock.l_len = len;
-  return lock;
-}
-
 int Set(int fd, short type, off_t start, off_t len, int cmd = F_SETLK) {
-  struct flock lock = Lock(type, start, len);
+  struct flock lock = RecordLock(type, start, len);
   return fcntl(fd, cmd, &lock);
 }
 
@@ -34,7 +26,7 @@ std::string SeenByChild(const TempFile& file, short type, off_t start, off_t len
   Pipe pipe;
   const int status = RunInChild([&] {
     FileDescriptor fd = file.Open();
-    struct flock lock = Lock(type, start, len);
+    struct flock lock = RecordLock(type, start, len);
     ASSERT_THAT(fcntl(fd.get(), F_GETLK, &lock), SyscallSucceeds());
     std::string text = "free";
     if (lock.l_type != F_UNLCK) {
@@ -81,7 +73,7 @@ TEST(RecordLock, OneProcessNeverConflictsWithItself) {
   FileDescriptor a = file.Open(), b = file.Open();
   ASSERT_THAT(Set(a.get(), F_WRLCK, 0, 10), SyscallSucceeds());
   EXPECT_THAT(Set(b.get(), F_WRLCK, 0, 10), SyscallSucceeds());
-  struct flock lock = Lock(F_WRLCK, 0, 10);
+  struct flock lock = RecordLock(F_WRLCK, 0, 10);
   ASSERT_THAT(fcntl(b.get(), F_GETLK, &lock), SyscallSucceeds());
   EXPECT_EQ(lock.l_type, F_UNLCK);
 }
@@ -132,11 +124,11 @@ TEST(RecordLock, RangesCanBeRelativeAndNegative) {
   TempFile file("0123456789");
   FileDescriptor fd = file.Open();
   ASSERT_THAT(lseek(fd.get(), 4, SEEK_SET), SyscallSucceeds());
-  struct flock lock = Lock(F_WRLCK, 1, 2, SEEK_CUR);
+  struct flock lock = RecordLock(F_WRLCK, 1, 2, SEEK_CUR);
   ASSERT_THAT(fcntl(fd.get(), F_SETLK, &lock), SyscallSucceeds());
   EXPECT_EQ(SeenByChild(file, F_WRLCK, 0, 0), "W[5,7)");
   ASSERT_THAT(Set(fd.get(), F_UNLCK, 0, 0), SyscallSucceeds());
-  lock = Lock(F_WRLCK, 0, -3, SEEK_END);
+  lock = RecordLock(F_WRLCK, 0, -3, SEEK_END);
   ASSERT_THAT(fcntl(fd.get(), F_SETLK, &lock), SyscallSucceeds());
   EXPECT_EQ(SeenByChild(file, F_WRLCK, 0, 0), "W[7,10)");
 }
@@ -147,9 +139,9 @@ TEST(RecordLock, BadArguments) {
   EXPECT_THAT(Set(fd.get(), F_WRLCK, -1, 5), SyscallFailsWithErrno(EINVAL));
   EXPECT_THAT(Set(fd.get(), F_WRLCK, 2, -3), SyscallFailsWithErrno(EINVAL));
   EXPECT_THAT(Set(fd.get(), 7, 0, 1), SyscallFailsWithErrno(EINVAL));
-  struct flock lock = Lock(F_WRLCK, 0, 1, 7);
+  struct flock lock = RecordLock(F_WRLCK, 0, 1, 7);
   EXPECT_THAT(fcntl(fd.get(), F_SETLK, &lock), SyscallFailsWithErrno(EINVAL));
-  lock = Lock(F_UNLCK, 0, 1);
+  lock = RecordLock(F_UNLCK, 0, 1);
   EXPECT_THAT(fcntl(fd.get(), F_GETLK, &lock), SyscallFailsWithErrno(EINVAL));
   EXPECT_THAT(fcntl(fd.get(), F_SETLK, BadPointer<struct flock>()), SyscallFailsWithErrno(EFAULT));
   EXPECT_THAT(Set(-1, F_WRLCK, 0, 1), SyscallFailsWithErrno(EBADF));
@@ -247,7 +239,7 @@ TEST(OfdLock, ConflictsWithProcessLocks) {
   FileDescriptor a = file.Open(), b = file.Open();
   ASSERT_THAT(Set(a.get(), F_WRLCK, 0, 10, F_OFD_SETLK), SyscallSucceeds());
   EXPECT_THAT(Set(b.get(), F_WRLCK, 0, 10, F_SETLK), SyscallFailsWithErrno(EAGAIN));
-  struct flock lock = Lock(F_WRLCK, 0, 10);
+  struct flock lock = RecordLock(F_WRLCK, 0, 10);
   ASSERT_THAT(fcntl(b.get(), F_GETLK, &lock), SyscallSucceeds());
   EXPECT_EQ(lock.l_type, F_WRLCK);
   EXPECT_EQ(lock.l_pid, -1);
@@ -274,7 +266,7 @@ TEST(OfdLock, IsKeptByAForkedChild) {
 TEST(OfdLock, PidMustBeZero) {
   TempFile file;
   FileDescriptor fd = file.Open();
-  struct flock lock = Lock(F_WRLCK, 0, 10);
+  struct flock lock = RecordLock(F_WRLCK, 0, 10);
   lock.l_pid = 1;
   EXPECT_THAT(fcntl(fd.get(), F_OFD_SETLK, &lock), SyscallFailsWithErrno(EINVAL));
   EXPECT_THAT(fcntl(fd.get(), F_OFD_GETLK, &lock), SyscallFailsWithErrno(EINVAL));

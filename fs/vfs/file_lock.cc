@@ -20,15 +20,15 @@ struct WaitGraph {
   std::list<std::pair<LockOwner, LockOwner>> edges MOAT_GUARDED_BY(mu);  // waiter -> holder
 
   bool Reaches(LockOwner from, LockOwner to) MOAT_REQUIRES(mu) {
-    std::vector<LockOwner> todo{from}, seen;
-    while (!todo.empty()) {
-      LockOwner at = todo.back();
-      todo.pop_back();
+    std::vector<LockOwner> unvisited{from}, seen;
+    while (!unvisited.empty()) {
+      LockOwner at = unvisited.back();
+      unvisited.pop_back();
       if (at == to) return true;
       if (std::find(seen.begin(), seen.end(), at) != seen.end()) continue;
       seen.push_back(at);
       for (auto& [waiter, holder] : edges) {
-        if (waiter == at) todo.push_back(holder);
+        if (waiter == at) unvisited.push_back(holder);
       }
     }
     return false;

@@ -50,13 +50,13 @@ inline std::vector<HostProcess> DescendantsOf(pid_t pid) {
     if (candidate > 0) children[atoi(StatusField(candidate, "PPid").c_str())].push_back(candidate);
   }
   std::vector<HostProcess> found;
-  std::vector<pid_t> todo = {pid};
-  while (!todo.empty()) {
-    const pid_t parent = todo.back();
-    todo.pop_back();
+  std::vector<pid_t> unvisited = {pid};
+  while (!unvisited.empty()) {
+    const pid_t parent = unvisited.back();
+    unvisited.pop_back();
     for (const pid_t child : children[parent]) {
       found.push_back(HostProcess::Of(child));
-      todo.push_back(child);
+      unvisited.push_back(child);
     }
   }
   return found;

@@ -52,7 +52,9 @@ echo == step; db -ex 'break main' -ex run -ex next -ex next -ex step -ex 'info a
 echo == poke; db -ex 'break half' -ex run -ex 'set var x = 9' -ex 'set var {char}text = 82' -ex 'print $sp == $rsp' -ex 'stepi 3' -ex 'print $xmm0.v2_double[0]' -ex delete -ex continue ./prog
 echo == signals; db -ex 'handle SIGUSR1 stop print pass' -ex run -ex 'print $_siginfo.si_signo' -ex 'signal 0' ./prog
 echo == catch; db -ex 'handle SIGUSR1 nostop noprint' -ex 'catch fork' -ex 'catch syscall exit_group' -ex 'run fork' -ex continue -ex continue -ex continue ./prog
-echo == child; db -ex 'handle SIGUSR1 nostop noprint' -ex 'set follow-fork-mode child' -ex 'run fork' ./prog
+# The parent, let go, prints while gdb does: kept apart, as either may be first.
+mkfifo parent; cat parent >said &
+echo == child; db -ex 'handle SIGUSR1 nostop noprint' -ex 'set follow-fork-mode child' -ex 'run fork >parent' ./prog; wait; cat said
 echo == crash; db -ex 'handle SIGUSR1 nostop' -ex 'run crash' -ex bt -ex 'print $_siginfo._sifields._sigfault.si_addr' -ex kill ./prog
 echo == threads; db -ex 'break work if i == 3' -ex run -ex 'thread apply all -q print 1' -ex 'print $_inferior_thread_count' -ex delete -ex continue ./threads 2>&1 | grep -v 'New Thread\|exited\]\|Switching' | sort
 echo == attach

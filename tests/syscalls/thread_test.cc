@@ -224,10 +224,11 @@ int64_t ClockUs(clockid_t clock) {
 int64_t RusageThreadUs() {
   rusage mine{};
   EXPECT_THAT(getrusage(RUSAGE_THREAD, &mine), SyscallSucceeds());
-  return (mine.ru_utime.tv_sec + mine.ru_stime.tv_sec) * 1'000'000 + mine.ru_utime.tv_usec + mine.ru_stime.tv_usec;
+  return (mine.ru_utime.tv_sec + mine.ru_stime.tv_sec) * 1'000'000 + mine.ru_utime.tv_usec +
+         mine.ru_stime.tv_usec;
 }
 
-// By the thread's own clock: on a loaded machine its share of the process's time, or of the wall's, can be any.
+// By the thread's own clock: on a loaded machine its share of the process's time can be any.
 TEST(ThreadTest, RusageThreadCountsOnlyTheCaller) {
   constexpr int64_t kBurnedUs = 100'000, kSlackUs = 1000;  // user and system time are rounded
   ScopedThread burner([] {

@@ -16,7 +16,7 @@ const char* __ubsan_default_options() { return "print_stacktrace=1:symbolize=0:e
 const char* __tsan_default_options() {
   // Deadlocks: dentries are locked parent first, and a rename, under locks of its own, can make a parent of a child. A suppression
   // would need symbols.
-  return "exitcode=86:symbolize=0:halt_on_error=1:die_after_fork=0:detect_deadlocks=0";
+  return "exitcode=86:symbolize=0:halt_on_error=1:die_after_fork=0:detect_deadlocks=0:disable_coredump=0";
 }
 #endif
 }

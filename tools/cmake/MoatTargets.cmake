@@ -61,6 +61,15 @@ function(moat_library)
   endif()
 endfunction()
 
+# For programs that drive Moat or are its guests: they link nothing of it, and in a sanitizer build only Moat itself is
+# instrumented. Guests pass bad pointers on purpose, and ThreadSanitizer's thread is in the way of unshare(2).
+function(moat_uninstrumented target)
+  if(MOAT_SANITIZE OR MOAT_FUZZ)
+    target_compile_options(${target} PRIVATE -fno-sanitize=all)
+    target_link_options(${target} PRIVATE -fno-sanitize=all)
+  endif()
+endfunction()
+
 # moat_fuzzer(NAME source DEPS ...): a libFuzzer program (presets with MOAT_FUZZ); the target `fuzzers` is all of them.
 function(moat_fuzzer fuzz source)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})

@@ -27,9 +27,6 @@ constexpr uint64_t kMaxPendingBytes = 256 << 20;
 
 uint64_t Pointer(const void* p) { return reinterpret_cast<uint64_t>(p); }
 
-// Length of a control message with so many descriptors.
-constexpr uint64_t ControlLength(size_t fds) { return 16 + 4 * fds; }
-
 void WarnRefused(uint64_t count) {
   // The kernel promised this memory; the guest finds none, as on a machine that overcommitted.
   LOG(kWarning, "ptrace: the host refuses %llu mappings", static_cast<unsigned long long>(count));
@@ -67,7 +64,9 @@ ErrorOr<void> Ignore(ErrorOr<uint64_t> result) {
 
 }  // namespace
 
-PtraceAddressSpace::PtraceAddressSpace(PtracePlatform& platform, std::unique_ptr<HostThread> leader) : platform_(platform) {
+PtraceAddressSpace::PtraceAddressSpace(PtracePlatform& platform, std::unique_ptr<HostThread> leader)
+    : platform_(platform), express_(platform) {
+  leader->express = &express_;
   threads_.push_back(std::move(leader));
 }
 
@@ -101,6 +100,12 @@ PtraceAddressSpace::Borrowed PtraceAddressSpace::Borrow() {
   return {platform_, nullptr};
 }
 
+void PtraceAddressSpace::RestoreCode(UserAddr addr, uint64_t length) {
+  if (!express_.Knows(addr, addr + length)) return;
+  Borrowed borrowed = Borrow();
+  express_.BeforeChange(borrowed.thread, addr, addr + length);
+}
+
 ErrorOr<uint64_t> PtraceAddressSpace::Command(StubEntry entry, const StubArgs& args) {
   Borrowed borrowed = Borrow();
   if (borrowed.thread == nullptr) return kESRCH;
@@ -130,7 +135,12 @@ ErrorOr<void> PtraceAddressSpace::Map(UserAddr addr, uint64_t length, int prot, 
     return {};
   }
   pending_.Remove(map.start, map.end);
-  return MapNow(map);
+  RestoreCode(map.start, length);
+  TRY(MapNow(map));
+  if (source.fd >= 0 && !source.shared && (prot & abi::kPROT_EXEC) != 0 && (prot & abi::kPROT_WRITE) == 0) {
+    express_.OnCodeMapped(map.start, map.end, source.fd, source.offset);
+  }
+  return {};
 }
 
 // What the host might refuse, or what has an effect of its own, cannot wait.
@@ -222,6 +232,7 @@ bool PtraceAddressSpace::MendFault(HostThread& thread, const abi::SigInfo& info)
 
 ErrorOr<void> PtraceAddressSpace::Unmap(UserAddr addr, uint64_t length) {
   if (!InRange(addr, length)) return kEINVAL;
+  RestoreCode(addr, length);
   const bool unknown_to_host = pending_.Covers(addr, addr + length);
   pending_.Remove(addr, addr + length);
   if (!unknown_to_host) return Ignore(SyscallCommand(abi::kNr_munmap, {addr, length}));
@@ -236,6 +247,7 @@ ErrorOr<void> PtraceAddressSpace::Protect(UserAddr addr, uint64_t length, int pr
     return {};
   }
   MakePendingIn(addr, length);
+  RestoreCode(addr, length);
   return Ignore(SyscallCommand(abi::kNr_mprotect, {addr, length, static_cast<uint64_t>(prot)}));
 }
 
@@ -244,6 +256,8 @@ ErrorOr<void> PtraceAddressSpace::Remap(UserAddr addr, uint64_t old_length, User
   if (!InRange(addr, old_length) || !InRange(new_addr, new_length)) return kEINVAL;
   MakePendingIn(addr, std::max<uint64_t>(old_length, 1));
   pending_.Remove(new_addr, new_addr + new_length);
+  RestoreCode(addr, old_length);
+  RestoreCode(new_addr, new_length);
   uint64_t host_flags = static_cast<uint32_t>(flags) & abi::kMREMAP_DONTUNMAP;
   if (new_addr != addr) host_flags |= abi::kMREMAP_MAYMOVE | abi::kMREMAP_FIXED;
   uint64_t got = TRY(SyscallCommand(abi::kNr_mremap, {addr, old_length, new_length, host_flags, new_addr}));
@@ -253,6 +267,7 @@ ErrorOr<void> PtraceAddressSpace::Remap(UserAddr addr, uint64_t old_length, User
 ErrorOr<void> PtraceAddressSpace::Advise(UserAddr addr, uint64_t length, int advice) {
   if (!InRange(addr, length)) return kENOMEM;
   MakePendingIn(addr, length);
+  RestoreCode(addr, length);
   return Ignore(SyscallCommand(abi::kNr_madvise, {addr, length, static_cast<uint64_t>(advice)}));
 }
 
@@ -277,10 +292,12 @@ ErrorOr<size_t> PtraceAddressSpace::Copy(UserAddr addr, size_t size, CopyOnce co
 }
 
 ErrorOr<size_t> PtraceAddressSpace::CopyIn(UserAddr src, std::span<std::byte> dst) {
-  return Copy(src, dst.size(), [&](size_t done, const abi::Iovec& remote) {
+  ErrorOr<size_t> copied = Copy(src, dst.size(), [&](size_t done, const abi::Iovec& remote) {
     abi::Iovec local{Pointer(dst.data() + done), remote.iov_len};
     return host::ProcessVmReadv(threads_.front()->tid(), &local, 1, &remote, 1);
   });
+  if (copied.ok() && express_.patched()) express_.Unpatch(src, dst.first(*copied));
+  return copied;
 }
 
 ErrorOr<size_t> PtraceAddressSpace::CopyOut(UserAddr dst, std::span<const std::byte> src) {
@@ -385,6 +402,8 @@ std::optional<uint64_t> PtraceAddressSpace::ThreadCpuNs(HostThread& thread) {
 
 ErrorOr<std::unique_ptr<GuestThread>> PtraceAddressSpace::NewThread(GuestThread& from) {
   auto& parent = static_cast<PtraceThread&>(from);
+  express_.RestoreAll(parent.host());  // the path is for one thread
+  express_.Pause(true);
   int tid = TRY(parent.host().Clone(kThreadFlags));
   threads_.push_back(platform_.Adopt(tid, leader().tgid()));
   always_single_threaded_ = false;
@@ -405,6 +424,7 @@ ErrorOr<AddressSpace::Forked> PtraceAddressSpace::Fork(GuestThread& from) {
   host->rseq_area = parent.host().rseq_area;  // clone(2) keeps it unless memory is shared
   HostThread& child = *host;
   auto space = std::make_unique<PtraceAddressSpace>(platform_, std::move(host));
+  express_.CopyTo(space->express_);
   auto thread = std::make_unique<PtraceThread>(platform_, *space, child);
   platform_.pinner().OnClone(parent.placement(), thread->placement(), host::NowMonotonicNs());
   return Forked{std::move(space), std::move(thread)};
@@ -415,6 +435,7 @@ void PtraceAddressSpace::OnThreadGone(HostThread& host) {
   auto it = std::find_if(threads_.begin(), threads_.end(), [&](auto& t) { return t.get() == &host; });
   std::unique_ptr<HostThread> thread = std::move(*it);
   threads_.erase(it);
+  express_.Pause(threads_.size() > 1);
   if (thread->stopped()) thread->StartExit();
   platform_.Retire(std::move(thread));
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "platform/platform.h"
+#include "platform/ptrace/express.h"
 #include "platform/ptrace/host_thread.h"
 #include "platform/ptrace/pending_maps.h"
 
@@ -69,7 +70,11 @@ class PtraceAddressSpace final : public AddressSpace {
   size_t Accessible(UserAddr addr, size_t length) const;
   ErrorOr<void> ReadScratch(std::span<std::byte> out);
 
+  // Code that is about to be changed or to go gets its own bytes back.
+  void RestoreCode(UserAddr addr, uint64_t length);
+
   PtracePlatform& platform_;
+  Express express_;
   std::vector<std::unique_ptr<HostThread>> threads_;  // the process's first thread first: it lives as long as the process
   PendingMaps pending_;
   uint64_t times_mended_ = 0;  // how often pending_ was made known

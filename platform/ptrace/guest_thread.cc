@@ -19,6 +19,7 @@ PtraceThread::PtraceThread(PtracePlatform& platform, PtraceAddressSpace& space, 
 }
 
 PtraceThread::~PtraceThread() {
+  host_.Settle();  // it is to run no more
   platform_.RemoveThread(*this);
   host_.owner = nullptr;
   space_.OnThreadGone(host_);

@@ -14,6 +14,7 @@
 #include "base/host/time.h"
 #include "base/util/check.h"
 #include "base/util/log.h"
+#include "platform/ptrace/express.h"
 #include "platform/ptrace/tracer.h"
 
 namespace moat::ptrace {
@@ -68,9 +69,12 @@ bool ReadGuest(int tgid, uint64_t addr, void* out, size_t size) {
 }  // namespace
 
 const abi::UserRegs& HostThread::Regs() {
+  Settle();
+  touched_ = true;
   if (!have_regs_) {
     if (!GetRegs(tid_, regs_)) regs_ = {};  // dead: it will not run again
     have_regs_ = true;
+    if (express != nullptr && express->Normalize(regs_, false)) regs_dirty_ = true;
     if (result_dirty_) {
       regs_.rax = result_;
       result_dirty_ = false;
@@ -81,6 +85,8 @@ const abi::UserRegs& HostThread::Regs() {
 }
 
 void HostThread::SetRegs(const abi::UserRegs& regs) {
+  Settle();
+  touched_ = true;
   regs_ = regs;
   have_regs_ = regs_dirty_ = true;
   result_dirty_ = false;
@@ -109,16 +115,71 @@ void HostThread::FlushRegs() {
 
 void HostThread::Resume(StepMode mode) {
   DCHECK(stopped());
+  if (mode == StepMode::kRun && taken()) {
+    express->page()->Answer(result_dirty_ ? result_ : static_cast<uint64_t>(ToSyscallReturn(kENOSYS)));
+    result_dirty_ = false;
+    return SetState(State::kRunning);
+  }
+  Settle();
+  if (!stopped()) return;  // it died at that
   FlushRegs();
   mode_ = mode;
-  state_ = State::kRunning;
+  SetState(State::kRunning);
   int request = mode == StepMode::kSingleStep ? abi::kPTRACE_SYSEMU_SINGLESTEP : abi::kPTRACE_SYSEMU;
   (void)host::Ptrace(request, tid_, 0, 0);
 }
 
+void HostThread::SetState(State state) {
+  if (state_ == State::kRunning) tracer_.NoteRunning(-1);
+  if (state == State::kRunning) tracer_.NoteRunning(1);
+  state_ = state;
+}
+
+void HostThread::NoteStop(bool in_syscall) {
+  const bool was_taken = taken();
+  SetState(State::kStopped);
+  in_syscall_ = in_syscall;
+  touched_ = false;
+  if (was_taken) FinishTaken();
+}
+
 void HostThread::NoteEnd(int status) {
-  state_ = State::kDead;
+  SetState(State::kDead);
   wait_status_ = status;
+}
+
+void HostThread::NoteTaken() {
+  SetState(State::kTaken);
+  in_syscall_ = true;
+  touched_ = false;
+}
+
+// It waits on the page, or does what it likes if it is hostile: wherever it is, its call was made.
+void HostThread::Settle() {
+  if (!taken()) return;
+  (void)host::Ptrace(abi::kPTRACE_INTERRUPT, tid_, 0, 0);
+  ErrorOr<int> status = tracer_.Await(tid_, host::NowMonotonicNs() + kWatchdogNs);
+  if (!status.ok()) return Overdue();
+  if (!abi::WaitIfStopped(*status)) return NoteEnd(*status);
+  NoteStop(true);
+}
+
+void HostThread::FinishTaken() {
+  in_syscall_ = touched_ = true;
+  if (GetRegs(tid_, regs_)) {
+    (void)express->Normalize(regs_, true);
+    have_regs_ = regs_dirty_ = true;
+    if (result_dirty_) regs_.rax = result_;
+  }
+  result_dirty_ = false;
+  express->page()->Release();
+}
+
+std::optional<Trap> HostThread::FaultedCall() {
+  if (have_regs_ || !GetRegs(tid_, regs_)) return std::nullopt;
+  std::optional<Trap> call = express->FaultedCall(regs_);
+  have_regs_ = regs_dirty_ = in_syscall_ = call.has_value();
+  return call;
 }
 
 // A command in the middle of a restartable sequence hides from the host that the guest is in one: it would see the stub's
@@ -136,6 +197,7 @@ void HostThread::AbortRseq() {
 }
 
 void HostThread::StartRoutine(StubEntry entry, const StubArgs& args) {
+  Settle();
   if (rseq_area != 0 && !in_syscall_) AbortRseq();
   abi::UserRegs r = Regs();  // segment bases are the guest's
   regs_dirty_ = true;
@@ -160,6 +222,7 @@ void HostThread::StartRoutine(StubEntry entry, const StubArgs& args) {
 }
 
 ErrorOr<uint64_t> HostThread::Call(StubEntry entry, const StubArgs& args) {
+  Settle();
   if (!stopped()) return kESRCH;
   StartRoutine(entry, args);
   return Finish(entry);
@@ -215,7 +278,7 @@ HostThread::Progress HostThread::OnRoutineStop(StubEntry entry, int status, uint
 void HostThread::Overdue() {
   LOG(kWarning, "ptrace: stub %d does not answer and is killed", tgid_);
   (void)host::Kill(tgid_, abi::kSIGKILL);
-  state_ = State::kRunning;  // the main loop sees its end
+  SetState(State::kRunning);  // the main loop sees its end
 }
 
 ErrorOr<uint64_t> HostThread::Syscall(int nr, std::span<const uint64_t> args) {
@@ -243,17 +306,21 @@ ErrorOr<int> HostThread::Clone(uint64_t flags) {
 void HostThread::StartExit() {
   StartRoutine(StubEntry::kSyscall, {.rax = abi::kNr_exit});
   have_regs_ = regs_dirty_ = false;
-  state_ = State::kRunning;
+  SetState(State::kRunning);
   (void)host::Ptrace(abi::kPTRACE_CONT, tid_, 0, 0);
 }
 
 ErrorOr<size_t> HostThread::GetXState(std::span<std::byte> out) {
+  Settle();
+  touched_ = true;
   abi::Iovec iov{Pointer(out.data()), out.size()};
   TRY(host::Ptrace(abi::kPTRACE_GETREGSET, tid_, kNtX86Xstate, Pointer(&iov)));
   return iov.iov_len;
 }
 
 ErrorOr<void> HostThread::SetXState(std::span<const std::byte> in) {
+  Settle();
+  touched_ = true;
   abi::Iovec iov{Pointer(in.data()), in.size()};
   TRY(host::Ptrace(abi::kPTRACE_SETREGSET, tid_, kNtX86Xstate, Pointer(&iov)));
   return {};

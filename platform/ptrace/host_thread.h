@@ -3,14 +3,17 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "abi/regs.h"
 #include "base/util/error.h"
+#include "platform/platform.h"
 #include "platform/ptrace/stub.h"
 
 namespace moat::ptrace {
 
+class Express;
 class PtraceThread;
 class Tracer;
 
@@ -32,7 +35,9 @@ class HostThread {
   int tid() const { return tid_; }
   int tgid() const { return tgid_; }
   bool leader() const { return tid_ == tgid_; }
-  bool stopped() const { return state_ == State::kStopped; }
+  // Stopped, or waiting on its express page for the answer to a call that was taken there.
+  bool stopped() const { return state_ == State::kStopped || state_ == State::kTaken; }
+  bool taken() const { return state_ == State::kTaken; }
   bool running() const { return state_ == State::kRunning; }
   bool dead() const { return state_ == State::kDead; }
   int wait_status() const { return wait_status_; }  // after its end
@@ -46,11 +51,16 @@ class HostThread {
   void Resume(StepMode mode);
   StepMode mode() const { return mode_; }
   // What the tracer saw. `in_syscall`: the guest stopped in a system call.
-  void NoteStop(bool in_syscall) {
-    state_ = State::kStopped;
-    in_syscall_ = in_syscall;
-  }
+  void NoteStop(bool in_syscall);
   void NoteEnd(int status);
+  // The running thread's call was taken from its express page.
+  void NoteTaken();
+  // Stops a thread whose call was taken, which is then as after any other call. Others are left as they are.
+  void Settle();
+  // The trap of a thread that came to the express path without having a page, if that is what its fault means.
+  std::optional<Trap> FaultedCall();
+  // Since the stop nothing but SetResult was needed.
+  bool simple() const { return !touched_; }
 
   // Runs a routine of the stub to its end, on the guest's thread but with the guest's registers put aside. Its rax, or the
   // errno in it; kEFAULT if a routine on guest memory faulted; kESRCH if the thread is dead. A stub that does not come back
@@ -65,6 +75,8 @@ class HostThread {
   ErrorOr<size_t> GetXState(std::span<std::byte> out);
   ErrorOr<void> SetXState(std::span<const std::byte> in);
 
+  // The express path of the thread's space, while that may be in use; or null.
+  Express* express = nullptr;
   // The guest thread that runs here; null for the zygote, parked leaders and ending threads.
   PtraceThread* owner = nullptr;
   // Its registered rseq(2) area, 0 if none.
@@ -73,12 +85,14 @@ class HostThread {
   uint64_t times_mended = 0;
 
  private:
-  enum class State : uint8_t { kStopped, kRunning, kDead };
+  enum class State : uint8_t { kStopped, kRunning, kTaken, kDead };
 
   void StartRoutine(StubEntry entry, const StubArgs& args);
   ErrorOr<uint64_t> Finish(StubEntry entry);
   enum class Progress : uint8_t { kContinue, kDone, kFault };
   Progress OnRoutineStop(StubEntry entry, int status, uint64_t* rax);
+  void SetState(State state);
+  void FinishTaken();
   void FlushRegs();
   void AbortRseq();
   void Overdue();
@@ -89,6 +103,7 @@ class HostThread {
   State state_ = State::kStopped;
   StepMode mode_ = StepMode::kRun;
   bool in_syscall_ = false;
+  bool touched_ = false;
   bool have_regs_ = false;    // regs_ are the guest's
   bool regs_dirty_ = false;   // and the host's differ
   bool result_dirty_ = false; // only rax: in result_

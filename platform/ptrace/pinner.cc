@@ -3,6 +3,7 @@
 #include <x86intrin.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "base/host/process.h"
 #include "base/host/time.h"
@@ -49,6 +50,7 @@ void Pinner::OnClone(const Placement& parent, Placement& child, int64_t now_ns) 
   child.mask = parent.mask;
   child.last_call_ns = now_ns;
   if (!parent.pinned) return;
+  if (parent.apart) return Pin(child);
   child.pinned = true;
   pinned_.push_back(&child);
 }
@@ -74,6 +76,33 @@ void Pinner::Forget(Placement& p) {
   if (p.pinned) Drop(p);
 }
 
+bool Pinner::Separate(Placement& p) {
+  if (tracer_cpu_ < 0) PinTracer();
+  if (tracer_cpu_ < 0) return false;
+  uint64_t mask[16];
+  MaskOf(p, mask);
+  mask[tracer_cpu_ / 64] &= ~(uint64_t{1} << (tracer_cpu_ % 64));
+  if (std::all_of(std::begin(mask), std::end(mask), [](uint64_t word) { return word == 0; })) return false;
+  if (!host::SchedSetaffinity(p.tid, mask).ok()) return false;
+  if (!p.pinned) pinned_.push_back(&p);
+  p.pinned = p.apart = true;
+  return true;
+}
+
+void Pinner::Join(Placement& p) {
+  p.apart = false;
+  if (p.pinned) std::erase(pinned_, &p);
+  p.pinned = false;
+  Pin(p);
+  if (!p.pinned) ApplyMask(p);
+}
+
+int Pinner::cpus() const {
+  int n = 0;
+  for (uint64_t word : allowed_) n += std::popcount(word);
+  return n;
+}
+
 void Pinner::Pin(Placement& p) {
   if (tracer_cpu_ < 0) PinTracer();
   if (tracer_cpu_ < 0 || (p.mask != ~uint64_t{0} && (tracer_cpu_ >= 64 || (p.mask >> tracer_cpu_ & 1) == 0))) return;
@@ -94,19 +123,22 @@ void Pinner::PinTracer() {
   (void)host::SchedSetaffinity(zygote_tid_, mask);
 }
 
+void Pinner::MaskOf(const Placement& p, std::span<uint64_t, 16> mask) const {
+  std::copy(std::begin(allowed_), std::end(allowed_), mask.begin());
+  if (p.mask == ~uint64_t{0}) return;
+  mask[0] &= p.mask;
+  std::fill(mask.begin() + 1, mask.end(), 0);
+}
+
 void Pinner::ApplyMask(const Placement& p) {
   uint64_t mask[16];
-  std::copy(std::begin(allowed_), std::end(allowed_), mask);
-  if (p.mask != ~uint64_t{0}) {
-    mask[0] &= p.mask;
-    std::fill(mask + 1, mask + 16, 0);
-  }
+  MaskOf(p, mask);
   (void)host::SchedSetaffinity(p.tid, mask);
 }
 
 void Pinner::Drop(Placement& p) {
   std::erase(pinned_, &p);
-  p.pinned = false;
+  p.pinned = p.apart = false;
   p.quick_calls = 0;
   if (!pinned_.empty() || tracer_cpu_ < 0) return;
   (void)host::SchedSetaffinity(0, allowed_);

@@ -1,8 +1,10 @@
 // Keeps chatty guest threads on the tracer's CPU: a hand-off there costs a sixth of one that wakes another CPU. A thread is
-// chatty while its calls come less than 100 us apart; a computing one keeps the freedom of all CPUs. Tracer thread only.
+// chatty while its calls come less than 100 us apart; a computing one keeps the freedom of all CPUs. One whose calls the
+// tracer polls for is kept apart from it instead. Tracer thread only.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "base/fiber/executor.h"
@@ -16,6 +18,7 @@ struct Placement {
   int64_t last_call_ns = 0;
   uint8_t quick_calls = 0;
   bool pinned = false;
+  bool apart = false;  // pinned to all CPUs but the tracer's
   bool running = false;
 };
 
@@ -36,6 +39,11 @@ class Pinner {
   void OnSpawn(Placement& p, int64_t now_ns);
   void SetMask(Placement& p, uint64_t mask);
   void Forget(Placement& p);
+  // Moves a stopped thread off the tracer's CPU, or to it. Separate: false if there is no other CPU for it.
+  bool Separate(Placement& p);
+  void Join(Placement& p);
+  // CPUs that the sentry and its guests have.
+  int cpus() const;
 
  private:
   void Pin(Placement& p);
@@ -44,6 +52,7 @@ class Pinner {
   void StartTicking();
   void Tick();
   void PinTracer();
+  void MaskOf(const Placement& p, std::span<uint64_t, 16> mask) const;
   void ApplyMask(const Placement& p);
 
   std::vector<Placement*> pinned_;

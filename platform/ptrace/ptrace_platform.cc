@@ -20,6 +20,7 @@
 #include "base/util/log.h"
 #include "platform/ptrace/address_space.h"
 #include "platform/ptrace/clone_flags.h"
+#include "platform/ptrace/express.h"
 #include "platform/ptrace/trap_decode.h"
 #include "platform/ptrace/write_decode.h"
 #include "platform/ptrace/zygote.h"
@@ -32,6 +33,9 @@ constexpr int kExitLost = 125;  // as for a sandbox that could not start
 constexpr uint64_t kMmapMin = 64 << 10;
 constexpr int64_t kStopNs = 5'000'000'000;
 constexpr size_t kMaxXState = 64 << 10;  // AMX included
+// A round of looking for posted calls takes some 2 us if there are none.
+constexpr int kSpinsPerRound = 64, kServedPerRound = 16, kQuietRounds = 25;
+constexpr int64_t kPreemptedNs = 200'000;
 constexpr size_t kXcr0Offset = 464;      // where ptrace's XSAVE area holds the features that the host enabled
 
 uint64_t Pointer(const void* p) { return reinterpret_cast<uint64_t>(p); }
@@ -82,6 +86,7 @@ ErrorOr<void> PtracePlatform::Create(bool isolate_branches) {
   TRY(EmptyZygote());
   TRY(SetFreshXState());
   pinner_ = std::make_unique<Pinner>(zygote_->tid());
+  poller_ = std::make_unique<Poller>(tracer_, *pinner_);
   Executor::Get().SetKick(&PtracePlatform::Kick, this);
   return {};
 }
@@ -106,10 +111,10 @@ PtracePlatform::~PtracePlatform() {
 // From here on a stub maps nothing but its own pages: not the sentry's code, not the host's vDSO.
 ErrorOr<void> PtracePlatform::EmptyZygote() {
   const uint64_t below[] = {0, layout().text};
-  const uint64_t above[] = {layout().end(), abi::kTASK_SIZE - layout().end()};
+  const uint64_t above[] = {layout().express(), abi::kTASK_SIZE - layout().express()};
   zygote_->SetRegs({.cs = abi::kUSER_CS, .eflags = abi::kX86_EFLAGS_FIXED | abi::kX86_EFLAGS_IF, .ss = abi::kUSER_DS});
   TRY(zygote_->Syscall(abi::kNr_munmap, below));
-  if (above[1] != 0) TRY(zygote_->Syscall(abi::kNr_munmap, above));
+  TRY(zygote_->Syscall(abi::kNr_munmap, above));
   return {};
 }
 
@@ -146,6 +151,7 @@ ErrorOr<AddressSpace::Forked> PtracePlatform::NewAddressSpace() {
 
 void PtracePlatform::RemoveThread(PtraceThread& thread) {
   guests_.erase(thread.serial());
+  poller_->Remove(thread);
   pinner_->Forget(thread.placement());
   std::erase_if(pending_, [&](const Pending& p) { return p.thread == &thread; });
 }
@@ -173,7 +179,14 @@ void PtracePlatform::Resume(PtraceThread& thread, StepMode mode) {
   if (host.dead()) return Queue(thread, DiedTrap(host.wait_status()));
   if (!host.stopped()) return;  // about to be found dead
   if (thread.interrupt_pending()) return Queue(thread, MakeTrap(TrapKind::kInterrupted));
+  if (mode == StepMode::kSingleStep && host.express != nullptr) host.express->Disable(host);  // it would step through the path
+  Go(thread, mode);
+}
+
+void PtracePlatform::Go(PtraceThread& thread, StepMode mode) {
+  HostThread& host = thread.host();
   host.Resume(mode);
+  if (host.dead()) return Queue(thread, DiedTrap(host.wait_status()));
   pinner_->OnResume(thread.placement());
 }
 
@@ -252,7 +265,61 @@ void PtracePlatform::Run(TrapSink& sink) {
   stop_.store(false);
 }
 
+// Looks for posted calls for as long as that pays. True if something happened.
+bool PtracePlatform::Poll() {
+  int64_t last_ns = host::NowMonotonicNs();
+  if (!poller_->Begin(last_ns)) return false;
+  bool served_any = false;
+  for (int quiet = 0; quiet < kQuietRounds;) {
+    const int served = ServePosts();
+    const int64_t now_ns = host::NowMonotonicNs();
+    served_any |= served > 0;
+    quiet = served > 0 ? 0 : quiet + 1;
+    if (Kicked()) {
+      ClearKick();
+      tracer_.alarm().NoteKick();
+    }
+    if (!pending_.empty() || Executor::Get().HasReady() || stop_.load(std::memory_order_relaxed)) break;
+    if (auto event = tracer_.PollAny()) {
+      OnEvent(*event);
+      return true;
+    }
+    if (!poller_->Begin(now_ns)) return served_any;
+    if (served == 0 && now_ns - last_ns > kPreemptedNs) {
+      poller_->OnPreempted(now_ns);
+      break;
+    }
+    last_ns = now_ns;
+    if (quiet < kQuietRounds) continue;
+    if (!served_any) poller_->OnSilence();
+    poller_->End();
+    return ServePosts() > 0 || served_any;  // one may have come before its thread saw the end
+  }
+  return true;
+}
+
+// Serves posted calls for one round; how many there were.
+int PtracePlatform::ServePosts() {
+  int served = 0;
+  for (int i = 0; i < kSpinsPerRound && served < kServedPerRound; ++i) {
+    PtraceThread* thread = poller_->Posted();
+    if (thread == nullptr) {
+      __builtin_ia32_pause();
+      continue;
+    }
+    std::optional<Trap> trap = thread->host().express->page()->Take();
+    if (!trap) continue;
+    ++served;
+    thread->host().NoteTaken();
+    poller_->OnServed(*thread);
+    Serve(*thread, *trap);
+    if (!pending_.empty()) break;
+  }
+  return served;
+}
+
 void PtracePlatform::Sleep() {
+  if (Poll()) return;
   Executor& executor = Executor::Get();
   tracer_.alarm().EnsureBy(executor.NextDeadline());
   asleep_.store(true);
@@ -286,7 +353,9 @@ void PtracePlatform::OnEvent(const WaitEvent& event) {
     (void)host::Ptrace(abi::kPTRACE_CONT, event.tid, 0, 0);
     return;
   }
+  const bool taken = thread.taken();
   thread.NoteStop(IsSyscallStop(event.status));
+  if (taken) return;  // its call is being served
   std::optional<Trap> trap = Decode(thread, event.status);
   if (trap && thread.owner != nullptr) return Deliver(*thread.owner, *trap);
   if (thread.owner != nullptr && thread.owner->owes_trap) EndBorrow(thread);
@@ -308,7 +377,14 @@ void PtracePlatform::OnEnd(HostThread& thread, int status) {
 
 std::optional<Trap> PtracePlatform::Decode(HostThread& thread, int status) {
   int event = abi::WaitPtraceEvent(status);
-  if (IsSyscallStop(status)) return DecodeSyscallStop(thread.tid());
+  if (IsSyscallStop(status)) {
+    std::optional<Trap> trap = DecodeSyscallStop(thread.tid());
+    if (uint64_t ret = trap && thread.express != nullptr ? thread.express->ReturnOf(trap->ip) : 0) {
+      trap->ip = ret;
+      if (thread.owner != nullptr) poller_->OnMissed(*thread.owner, host::NowMonotonicNs());
+    }
+    return trap;
+  }
   if (event == 0) return DecodeSignal(thread);
   // PTRACE_EVENT_STOP, asked for by an Interrupt that may have been answered by an earlier trap.
   if (thread.owner != nullptr && thread.owner->interrupt_pending()) return MakeTrap(TrapKind::kInterrupted);
@@ -318,6 +394,9 @@ std::optional<Trap> PtracePlatform::Decode(HostThread& thread, int status) {
 std::optional<Trap> PtracePlatform::DecodeSignal(HostThread& thread) {
   abi::SigInfo info{};
   if (!host::Ptrace(abi::kPTRACE_GETSIGINFO, thread.tid(), 0, Pointer(&info)).ok()) return std::nullopt;
+  if (thread.express != nullptr && info.si_signo == abi::kSIGSEGV && layout().OnExpressPage(info.si_addr)) {
+    if (auto call = thread.FaultedCall()) return call;
+  }
   if (thread.owner != nullptr && static_cast<PtraceAddressSpace&>(thread.owner->space()).MendFault(thread, info)) return std::nullopt;
   if (auto trap = DecodeVsyscall(info, thread.Regs())) {
     thread.SetResult(static_cast<uint64_t>(ToSyscallReturn(kENOSYS)));
@@ -330,18 +409,40 @@ std::optional<Trap> PtracePlatform::DecodeSignal(HostThread& thread) {
 
 void PtracePlatform::Deliver(PtraceThread& thread, Trap trap) {
   pinner_->OnTrap(thread.placement(), host::NowMonotonicNs());
+  Serve(thread, trap);
+}
+
+void PtracePlatform::Serve(PtraceThread& thread, Trap trap) {
+  HostThread& host = thread.host();
+  const uint64_t serial = thread.serial();
+  const bool taken = host.taken();
+  Express* express = host.express;
+  if (express != nullptr && trap.kind == TrapKind::kSyscall) express->Begin(trap.ip);
+  if (express != nullptr && trap.kind == TrapKind::kException && trap.signo == abi::kSIGTRAP) express->Disable(host);  // it steps
   for (;;) {
     thread.owes_trap = false;
     trap.interrupted = thread.TakeInterrupt();
-    if (sink_->OnTrap(thread, trap) == Verdict::kParked) return;
+    if (sink_->OnTrap(thread, trap) == Verdict::kParked) {
+      if (taken) SettleParked(serial);
+      return;
+    }
     thread.owes_trap = true;
-    HostThread& host = thread.host();
+    if (host.express != nullptr && host.stopped() && trap.kind == TrapKind::kSyscall) {
+      host.express->End(host, trap, host.simple());
+    }
     if (host.stopped() && !thread.interrupt_pending()) break;
     if (host.running()) return;  // about to be found dead
     trap = host.dead() ? DiedTrap(host.wait_status()) : MakeTrap(TrapKind::kInterrupted);
   }
-  thread.host().Resume(StepMode::kRun);
-  pinner_->OnResume(thread.placement());
+  Go(thread, StepMode::kRun);
+}
+
+// A thread whose call was taken spins: one that has to wait for the answer is to stop.
+void PtracePlatform::SettleParked(uint64_t serial) {
+  PtraceThread* thread = FindThread(serial);
+  if (thread == nullptr) return;
+  thread->placement().running = false;
+  thread->host().Settle();
 }
 
 }  // namespace moat::ptrace

@@ -12,6 +12,7 @@
 #include "platform/ptrace/guest_thread.h"
 #include "platform/ptrace/host_thread.h"
 #include "platform/ptrace/pinner.h"
+#include "platform/ptrace/poller.h"
 #include "platform/ptrace/tracer.h"
 
 namespace moat::ptrace {
@@ -32,6 +33,7 @@ class PtracePlatform final : public Platform {
   const StubLayout& layout() const { return tracer_.layout(); }
   uint64_t stack_hard_limit() const { return stack_hard_limit_; }
   Pinner& pinner() { return *pinner_; }
+  Poller& poller() { return *poller_; }
   bool OnTracer() const { return tracer_.IsTracerThread(); }
 
   uint64_t NextSerial() { return ++last_serial_; }
@@ -67,12 +69,17 @@ class PtracePlatform final : public Platform {
   ErrorOr<void> EmptyZygote();
   ErrorOr<void> SetFreshXState();
   void Sleep();
+  bool Poll();
+  int ServePosts();
   void OnEvent(const WaitEvent& event);
   void OnEnd(HostThread& thread, int status);
   // The trap of a stop; nothing if the guest is to go on.
   std::optional<Trap> Decode(HostThread& thread, int status);
   std::optional<Trap> DecodeSignal(HostThread& thread);
+  void Go(PtraceThread& thread, StepMode mode);
   void Deliver(PtraceThread& thread, Trap trap);
+  void Serve(PtraceThread& thread, Trap trap);
+  void SettleParked(uint64_t serial);
   void Queue(PtraceThread& thread, const Trap& trap) { pending_.push_back({&thread, trap}); }
   static void Kick(void* platform);
 
@@ -81,6 +88,7 @@ class PtracePlatform final : public Platform {
   UniqueFd socket_, stub_end_;
   std::unique_ptr<HostThread> zygote_;
   std::unique_ptr<Pinner> pinner_;
+  std::unique_ptr<Poller> poller_;
   uint64_t stack_hard_limit_ = 0;
 
   TrapSink* sink_ = nullptr;

@@ -9,6 +9,9 @@ extern const uint8_t moat_ptrace_stub_map_list[];
 extern const uint8_t moat_ptrace_stub_set_stack_limit[], moat_ptrace_stub_touch[];
 extern const uint8_t moat_ptrace_stub_compare_exchange[], moat_ptrace_stub_exchange[], moat_ptrace_stub_add[];
 extern const uint8_t moat_ptrace_stub_or[], moat_ptrace_stub_and[], moat_ptrace_stub_xor[];
+extern const uint8_t moat_ptrace_stub_express[], moat_ptrace_stub_express_entered[], moat_ptrace_stub_express_switched[];
+extern const uint8_t moat_ptrace_stub_express_stored[], moat_ptrace_stub_express_posted[];
+extern const uint8_t moat_ptrace_stub_express_slow[], moat_ptrace_stub_express_called[], moat_ptrace_stub_express_end[];
 }
 
 namespace moat::ptrace {
@@ -47,6 +50,21 @@ uint64_t StubLayout::Address(StubEntry entry) const {
 bool StubLayout::IsEnd(uint64_t ip) const {
   if (ip <= text || ip - text > StubCode().size()) return false;
   return StubCode()[ip - text - 1] == kInt3;
+}
+
+uint64_t StubLayout::ExpressEntry() const { return text + static_cast<uint64_t>(moat_ptrace_stub_express - moat_ptrace_stub_begin); }
+
+ExpressPart StubLayout::PartOf(uint64_t ip) const {
+  const uint64_t offset = ip - text;
+  const auto before = [&](const uint8_t* label) { return offset < static_cast<uint64_t>(label - moat_ptrace_stub_begin); };
+  if (before(moat_ptrace_stub_express) || !before(moat_ptrace_stub_express_end)) return ExpressPart::kNone;
+  if (before(moat_ptrace_stub_express_entered)) return ExpressPart::kEntry;
+  if (before(moat_ptrace_stub_express_switched)) return ExpressPart::kEntered;
+  if (before(moat_ptrace_stub_express_stored)) return ExpressPart::kSwitched;
+  if (before(moat_ptrace_stub_express_posted)) return ExpressPart::kStored;
+  if (before(moat_ptrace_stub_express_slow)) return ExpressPart::kPosted;
+  if (before(moat_ptrace_stub_express_called)) return ExpressPart::kSlow;
+  return ExpressPart::kCalled;
 }
 
 }  // namespace moat::ptrace

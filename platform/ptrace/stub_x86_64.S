@@ -1,6 +1,7 @@
 // The text of every stub: one page, mapped read-execute at the same random address in all of them, its scratch page right
-// behind. The tracer sets a stopped thread's registers to one of these routines and continues it; each ends in int3. No
+// behind, then in some the express page. The tracer sets a stopped thread's registers to one of these routines and continues it; each ends in int3. No
 // routine uses a stack or more registers than it names, and nothing here trusts the scratch page, which guests can write.
+// The express path at the end is the one part that guests enter by themselves.
 #define SCRATCH (moat_ptrace_stub_begin + 4096)
 #define NR_mmap 9
 #define NR_recvmsg 47
@@ -148,6 +149,82 @@ ENTRY(name)                          \
 LOOP(or, orl)
 LOOP(and, andl)
 LOOP(xor, xorl)
+
+// The express path (express.h): a patched call site comes here with the call's registers as `syscall` takes them, but rcx, which
+// `syscall` destroys anyway, holds the address behind the site. The call is posted on the express page; a tracer that polls takes
+// and answers it. If none does, the thread makes the call after all and stops. The guest's stack is never written: there may be
+// a red zone. The labels tell the tracer, who may stop the thread anywhere, what is where: Express::Normalize.
+#define PAGE(field) moat_ptrace_stub_begin + 8192 + field
+#define STATE PAGE(0)
+#define POLLED PAGE(64)
+#define RAX PAGE(128)
+#define RCX PAGE(136)
+#define RSP PAGE(144)
+#define FLAGS PAGE(152)
+#define ARGS 160
+#define STACK_TOP PAGE(1024)
+#define ANSWERED 0
+#define POSTED 1
+#define WITHDRAWN 3
+#define SPINS 1000
+#define LABEL(name) .globl moat_ptrace_stub_express_##name; moat_ptrace_stub_express_##name:
+
+ENTRY(express)
+  movq %rsp, RSP(%rip)                  // faults if the thread has no page
+LABEL(entered)
+  leaq STACK_TOP(%rip), %rsp
+LABEL(switched)
+  pushfq
+  popq %r11
+  movq %r11, FLAGS(%rip)
+  movq %rcx, RCX(%rip)
+  movq %rdi, PAGE(ARGS)(%rip)
+  movq %rsi, PAGE(ARGS + 8)(%rip)
+  movq %rdx, PAGE(ARGS + 16)(%rip)
+  movq %r10, PAGE(ARGS + 24)(%rip)
+  movq %r8, PAGE(ARGS + 32)(%rip)
+  movq %r9, PAGE(ARGS + 40)(%rip)
+  movq %rax, RAX(%rip)
+LABEL(stored)
+  movl $POSTED, %eax
+  xchgl %eax, STATE(%rip)               // a full barrier: POLLED is read afterwards
+LABEL(posted)
+  cmpl $0, POLLED(%rip)
+  je 2f
+  movl $SPINS, %r11d
+1:
+  pause
+  cmpl $ANSWERED, STATE(%rip)
+  je 4f
+  decl %r11d
+  jnz 1b
+2:
+  movl $POSTED, %eax
+  movl $WITHDRAWN, %r11d
+  lock cmpxchgl %r11d, STATE(%rip)
+  je moat_ptrace_stub_express_slow
+3:
+  pause                                 // taken: the tracer answers or stops us
+  cmpl $ANSWERED, STATE(%rip)
+  jne 3b
+4:
+  movq FLAGS(%rip), %r11
+  pushq %r11
+  popfq
+  movq RAX(%rip), %rax
+  movq RCX(%rip), %rcx
+  movq RSP(%rip), %rsp
+  jmp *%rcx
+LABEL(slow)
+  pushq FLAGS(%rip)
+  popfq
+  movq RAX(%rip), %rax
+  movq RSP(%rip), %rsp
+  syscall
+LABEL(called)
+  movq RCX(%rip), %rcx
+  jmp *%rcx
+LABEL(end)
 
   .globl moat_ptrace_stub_end
 moat_ptrace_stub_end:

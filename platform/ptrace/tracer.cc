@@ -46,12 +46,10 @@ ErrorOr<int> Tracer::Await(int tid, int64_t deadline_ns) {
 
 std::optional<int> Tracer::Sweep(int tid) {
   for (;;) {
-    WaitEvent event{};
-    ErrorOr<int> got = host::Wait4(-1, &event.status, abi::kWALL | abi::kWNOHANG);
-    if (!got.ok() || *got == 0) return std::nullopt;
-    if (*got == tid) return event.status;
-    event.tid = *got;
-    deferred_.push_back(event);
+    std::optional<WaitEvent> event = PollAny();
+    if (!event) return std::nullopt;
+    if (event->tid == tid) return event->status;
+    deferred_.push_back(*event);
   }
 }
 
@@ -67,6 +65,14 @@ ErrorOr<WaitEvent> Tracer::AwaitAny() {
     alarm_.NoteKick();
   }
   return got.error();
+}
+
+std::optional<WaitEvent> Tracer::PollAny() {
+  WaitEvent event{};
+  ErrorOr<int> got = host::Wait4(-1, &event.status, abi::kWALL | abi::kWNOHANG);
+  if (!got.ok() || *got == 0) return std::nullopt;
+  event.tid = *got;
+  return event;
 }
 
 std::optional<WaitEvent> Tracer::TakeDeferred(int tid) {

@@ -33,7 +33,13 @@ class Tracer {
   // A change of `tid`, or of anybody if -1, that an Await for another thread has already taken from the kernel.
   std::optional<WaitEvent> TakeDeferred(int tid);
 
+  // The next change of any thread that is there already, or nothing.
+  std::optional<WaitEvent> PollAny();
+
   Alarm& alarm() { return alarm_; }
+  // How many traced threads run.
+  int running() const { return running_; }
+  void NoteRunning(int change) { running_ += change; }
 
  private:
   std::optional<int> Sweep(int tid);
@@ -41,6 +47,7 @@ class Tracer {
   StubLayout layout_;
   Alarm alarm_;
   const void* thread_ = nullptr;
+  int running_ = 0;
   std::deque<WaitEvent> deferred_;
 };
 

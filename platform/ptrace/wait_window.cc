@@ -38,6 +38,7 @@ ErrorOr<int> WaitOrKick(int pid, int* status) {
   return static_cast<int>(result);
 }
 
+bool Kicked() { return __atomic_load_n(&g_kicked, __ATOMIC_RELAXED) != 0; }
 void ClearKick() { __atomic_store_n(&g_kicked, 0, __ATOMIC_SEQ_CST); }
 
 ErrorOr<void> Alarm::Create() {

@@ -18,6 +18,8 @@ ErrorOr<void> InstallKickHandler();
 ErrorOr<int> WaitOrKick(int pid, int* status);
 // Forgets kicks so far: look for work after it, not before.
 void ClearKick();
+// There was one since.
+bool Kicked();
 
 // An absolute CLOCK_MONOTONIC alarm that kicks the calling thread. Arming is lazy: an alarm that already is early enough
 // stays, so the thread may be kicked too early and then arms again.

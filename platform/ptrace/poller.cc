@@ -1,0 +1,105 @@
+#include "platform/ptrace/poller.h"
+
+#include <algorithm>
+
+#include "platform/ptrace/express.h"
+#include "platform/ptrace/guest_thread.h"
+#include "platform/ptrace/pinner.h"
+#include "platform/ptrace/tracer.h"
+
+namespace moat::ptrace {
+namespace {
+
+constexpr int64_t kQuickNs = 50'000;
+constexpr int kWanted = 8, kMissed = 16, kSilent = 8;
+// How long a thread stays with the tracer when being apart did not pay, and when others want our CPUs.
+constexpr int64_t kRestNs = 5'000'000, kYieldNs = 20'000'000;
+
+ExpressPage* PageOf(const PtraceThread& thread) {
+  Express* express = const_cast<PtraceThread&>(thread).host().express;
+  return express == nullptr ? nullptr : express->page();
+}
+
+}  // namespace
+
+bool Poller::possible() const { return pinner_.cpus() > 1; }
+
+Poller::Candidate* Poller::Find(PtraceThread& thread) {
+  auto it = std::find_if(threads_.begin(), threads_.end(), [&](const Candidate& c) { return c.thread == &thread; });
+  return it == threads_.end() ? nullptr : &*it;
+}
+
+void Poller::Remove(PtraceThread& thread) {
+  std::erase_if(threads_, [&](const Candidate& c) { return c.thread == &thread; });
+}
+
+void Poller::Join(Candidate& c, int64_t until_ns) {
+  pinner_.Join(c.thread->placement());
+  c.missed = c.silent = c.wanted = 0;
+  not_before_ns_ = std::max(not_before_ns_, until_ns);
+}
+
+void Poller::OnMissed(PtraceThread& thread, int64_t now_ns) {
+  Candidate* c = Find(thread);
+  if (c == nullptr) return;
+  Placement& place = thread.placement();
+  if (place.apart) {
+    const bool could = tracer_.running() < pinner_.cpus() - 1 && now_ns >= not_before_ns_;
+    if (!could) ++c->missed;
+    if (c->missed >= kMissed || c->silent >= kSilent) Join(*c, now_ns + kRestNs);
+    return;
+  }
+  c->wanted = now_ns - place.last_call_ns < kQuickNs ? c->wanted + 1 : 0;
+  if (c->wanted < kWanted || now_ns < not_before_ns_ || tracer_.running() >= pinner_.cpus() - 1) return;
+  c->wanted = 0;
+  (void)pinner_.Separate(place);
+}
+
+bool Poller::Begin(int64_t now_ns) {
+  bool any = false;
+  if (threads_.empty() || now_ns < not_before_ns_ || tracer_.running() >= pinner_.cpus()) {
+    End();
+    return false;
+  }
+  for (Candidate& c : threads_) {
+    if (!c.thread->placement().apart || !c.thread->host().running() || PageOf(*c.thread) == nullptr) continue;
+    any = true;
+    if (!c.polled) PageOf(*c.thread)->SetPolled(true);
+    c.polled = true;
+  }
+  if (!any) End();
+  return any;
+}
+
+void Poller::End() {
+  for (Candidate& c : threads_) {
+    if (c.polled && PageOf(*c.thread) != nullptr) PageOf(*c.thread)->SetPolled(false);
+    c.polled = false;
+  }
+}
+
+PtraceThread* Poller::Posted() const {
+  for (const Candidate& c : threads_) {
+    if (c.thread->host().running() && PageOf(*c.thread) != nullptr && PageOf(*c.thread)->HasPost()) return c.thread;
+  }
+  return nullptr;
+}
+
+void Poller::OnServed(PtraceThread& thread) {
+  if (Candidate* c = Find(thread)) c->missed = c->silent = 0;
+}
+
+void Poller::OnSilence() {
+  for (Candidate& c : threads_) {
+    if (c.polled) ++c.silent;
+  }
+}
+
+void Poller::OnPreempted(int64_t now_ns) {
+  not_before_ns_ = now_ns + kYieldNs;
+  for (Candidate& c : threads_) {
+    if (c.thread->placement().apart) Join(c, not_before_ns_);
+  }
+}
+
+}  // namespace moat::ptrace

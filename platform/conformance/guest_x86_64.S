@@ -15,6 +15,16 @@ ENTRY(syscall_loop)         // rbx times getpid
   decq %rbx
   jnz 1b
   ud2
+ENTRY(syscall_loop_then_store)  // rbx times getpid; then (r12) = r13d, and on for ever
+1:
+  movl $39, %eax
+  syscall
+  decq %rbx
+  jnz 1b
+2:
+  movl %r13d, (%r12)
+  incq %r14
+  jmp 2b
 ENTRY(compute)              // for ever
 1:
   incq %rax

@@ -16,6 +16,7 @@ namespace moat::conformance {
 // The routines of guest_x86_64.S.
 extern "C" {
 extern const uint8_t moat_guest_begin[], moat_guest_end[], moat_guest_syscall[], moat_guest_syscall_loop[],
+    moat_guest_syscall_loop_then_store[],
     moat_guest_compute[], moat_guest_count[], moat_guest_increment[], moat_guest_load[], moat_guest_store[],
     moat_guest_load_fs[], moat_guest_divide_by_zero[], moat_guest_breakpoint[], moat_guest_undefined[],
     moat_guest_privileged[], moat_guest_nops[], moat_guest_int80[], moat_guest_vsyscall_time[], moat_guest_jump[],

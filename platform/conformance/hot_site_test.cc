@@ -93,6 +93,7 @@ struct HotSite : testing::Test {
     memcpy(&code, moat_guest_syscall_loop, sizeof code);
     return code;
   }
+  uint64_t page = 0;
   const uint64_t after_call = AddressOf(moat_guest_syscall_loop) + 7, at_end = after_call + 5;
 };
 
@@ -224,6 +225,43 @@ TEST_F(HotSite, CanBeInterrupted) {
     EXPECT_TRUE(right);
     h.ClearFastPath(*g.thread);
   });
+}
+
+// Guest code that writes to what it shares with the tracer, again and again, while its call is served: it makes calls by that, as
+// it could by a system call, and is stopped and killed as any other.
+TEST_F(HotSite, GainsNothingByForgingWhatItShares) {
+  if (!several_cpus) GTEST_SKIP() << "there is nothing to share on one CPU";
+  constexpr uint64_t kPageBehindTaskSize = 2 * abi::kPAGE_SIZE;
+  constexpr uint64_t kPosted = 1, kTaken = 2, kNoSuchState = 77;
+  for (uint64_t state : {uint64_t{0}, kPosted, kTaken, kNoSuchState}) {
+    h.Run([&] {
+      Guest g = Make();
+      int served = 0, interrupted = 0;
+      bool right = true;
+      h.SetFastPath(*g.thread, [&](GuestThread& t, const Trap& trap) {
+        if (trap.kind == TrapKind::kInterrupted) return ++interrupted < 20 ? Verdict::kResume : Verdict::kParked;
+        if (trap.kind != TrapKind::kSyscall) return Verdict::kParked;
+        // Every tenth needs the thread stopped, and its registers are some of its own.
+        if (++served % 10 == 0) right = right && t.regs().r12 == page;
+        t.SetResult(kAnswer);
+        return Verdict::kResume;
+      });
+      Prepare(*g.thread, moat_guest_syscall_loop_then_store, [&](abi::UserRegs& r) {
+        r.rbx = kCalls;
+        r.r12 = page = h.platform().info().task_size + kPageBehindTaskSize;
+        r.r13 = state;
+      });
+      g.thread->Resume();
+      while (interrupted < 20) {
+        h.Pause(1);
+        g.thread->Interrupt();
+      }
+      EXPECT_EQ(h.Wait(*g.thread).kind, TrapKind::kInterrupted);
+      EXPECT_TRUE(right);
+      EXPECT_GE(served, static_cast<int>(kCalls));
+      h.ClearFastPath(*g.thread);
+    });
+  }
 }
 
 }  // namespace

@@ -403,9 +403,9 @@ std::optional<uint64_t> PtraceAddressSpace::ThreadCpuNs(HostThread& thread) {
 ErrorOr<std::unique_ptr<GuestThread>> PtraceAddressSpace::NewThread(GuestThread& from) {
   auto& parent = static_cast<PtraceThread&>(from);
   express_.RestoreAll(parent.host());  // the path is for one thread
-  express_.Pause(true);
   int tid = TRY(parent.host().Clone(kThreadFlags));
   threads_.push_back(platform_.Adopt(tid, leader().tgid()));
+  express_.Pause(true);
   always_single_threaded_ = false;
   HostThread& host = *threads_.back();
   host.SetRegs(parent.host().Regs());

@@ -4,7 +4,10 @@
 #include "abi/fcntl.h"
 #include "base/fiber/host_thread.h"
 #include "base/host/file.h"
+#include "base/host/futex.h"
+#include "base/host/memory.h"
 #include "base/host/process.h"
+#include "base/host/time.h"
 #include "base/util/log.h"
 #include "gofer/protocol/config.h"
 #include "gofer/server/confine.h"
@@ -18,6 +21,8 @@ constexpr int kThreads = 8;
 // Descriptors that are not handles: files on their way, opened for a moment, each thread a few.
 constexpr uint64_t kSpareFds = 256;
 constexpr uint64_t kMaxHandles = 65536;
+// Most sandboxes have started their command by then and ask for little more.
+constexpr int64_t kSettledNs = 1'000'000'000;
 
 [[noreturn]] void Die(const char* what, Errno error) {
   LOG(kError, "cannot start: %s: error %d", what, static_cast<int>(error));
@@ -92,6 +97,17 @@ Service MakeService(const GoferConfig& config) {
   return service;
 }
 
+// At `until_ns` gives back the memory that only the start-up used. The other threads serve meanwhile.
+void ReleaseStartup(int64_t until_ns) {
+  const abi::Timespec deadline{until_ns / abi::kNSEC_PER_SEC, until_ns % abi::kNSEC_PER_SEC};
+  // A futex that nobody wakes: the list knows no other sleep.
+  const uint32_t nobody = 0;
+  while (host::FutexWait(&nobody, nobody, &deadline, /*shared=*/false).error() == kEINTR) {
+  }
+  host::TrimHeap();
+  host::ReleaseImagePages();
+}
+
 int Main() {
   SetLog(kGoferFdLog, "moat-gofer", kWarning);
   uint64_t max_fds = OrDie("limits", ConfineProcess(kGoferFdConfig));
@@ -112,8 +128,10 @@ int Main() {
     });
   }
   AwaitHostThreads();
+  const int64_t settled_ns = host::NowMonotonicNs() + kSettledNs;  // now: the list knows no clock
   OrDie("seccomp filter",
         InstallGoferFilter({kGoferFdConnection, kGoferFdLog, service.reopener.proc_fd(), writable}));
+  ReleaseStartup(settled_ns);
   server.Serve();
   host::ExitGroup(0);
 }

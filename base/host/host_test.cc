@@ -1,6 +1,10 @@
 #include <gtest/gtest.h>
 #include <string.h>
 
+#include <cstdio>
+#include <fstream>
+#include <string>
+
 #include "abi/mman.h"
 #include "abi/wait.h"
 #include "base/host/directory.h"
@@ -14,6 +18,8 @@
 #include "base/host/signal.h"
 #include "base/host/socket.h"
 #include "base/host/time.h"
+
+extern "C" const char __executable_start, etext;
 
 namespace moat {
 namespace {
@@ -97,6 +103,41 @@ TEST(HostSocket, TooManyDescriptorsAreRefused) {
   std::vector<int> fds(host::kMaxPassedFds + 1, 0);
   std::byte byte{};
   EXPECT_EQ(host::SendWithFds(0, {&byte, 1}, fds).error(), kEINVAL);
+}
+
+// KiB resident of what is mapped in [begin, end).
+int64_t ResidentKib(const char* begin, const char* end) {
+  std::ifstream smaps("/proc/self/smaps");
+  int64_t total = 0;
+  bool inside = false;
+  for (std::string line; std::getline(smaps, line);) {
+    unsigned long from = 0, to = 0;
+    long kib = 0;
+    if (sscanf(line.c_str(), "%lx-%lx ", &from, &to) == 2) {
+      inside = from >= reinterpret_cast<uintptr_t>(begin) && from < reinterpret_cast<uintptr_t>(end);
+    } else if (inside && sscanf(line.c_str(), "Rss: %ld kB", &kib) == 1) {
+      total += kib;
+    }
+  }
+  return total;
+}
+
+// Of the bytes of the image that are not writable; red zones between constants among them.
+__attribute__((no_sanitize("address"))) uint64_t ImageSum() {
+  uint64_t sum = 0;
+  for (const char* p = &__executable_start; p < &etext; ++p) sum = sum * 31 + *static_cast<const volatile char*>(p);
+  return sum;
+}
+
+TEST(HostMemory, ReleasedImagePagesComeBackUnchanged) {
+  static int written = 1;
+  written = 4711;
+  const uint64_t before = ImageSum();
+  const int64_t all_kib = ResidentKib(&__executable_start, &etext);
+  host::ReleaseImagePages();
+  EXPECT_LT(ResidentKib(&__executable_start, &etext), all_kib);
+  EXPECT_EQ(ImageSum(), before);
+  EXPECT_EQ(written, 4711);
 }
 
 TEST(HostMemory, MapProtectUnmap) {

@@ -17,10 +17,11 @@ ErrorOr<void> Msync(void* addr, size_t length, uint32_t flags);
 ErrorOr<void> Mlock2(const void* addr, size_t length, uint32_t flags);
 ErrorOr<void> Munlock(const void* addr, size_t length);
 ErrorOr<void> Mincore(void* addr, size_t length, uint8_t* resident);
-// Lets go of the pages of this program's read-only image that start-up touched; what is used again is mapped again from
-// the page cache. For processes that from now on mostly wait: it is most of their resident memory.
+// Lets go of the pages of this program's code and constants; what is used again is mapped again from the page cache, 64 KiB
+// and some microseconds at a time. For a process that mostly waits: it is most of its resident memory. Writable and relocated
+// data stay. Any thread, at any time; a debugger's breakpoints in software go with the pages.
 void ReleaseImagePages();
-// Gives memory that the heap holds but does not use back to the kernel. Takes milliseconds.
+// Gives memory that the heap holds but does not use back to the kernel. Takes milliseconds for a large heap.
 void TrimHeap();
 ErrorOr<long> Membarrier(int command, uint32_t flags);
 

@@ -178,6 +178,11 @@ Ref<StaticDir> StaticDir::AddDir(std::string name) {
   return dir;
 }
 
+void StaticDir::AddLazyDir(std::string name, std::function<void(StaticDir&)> fill) {
+  Ref<LazyDir> dir = MakeRef<LazyDir>(fs(), ChildIno(ino(), name), std::move(fill));
+  Add(std::move(name), dir, dir->ino());
+}
+
 void StaticDir::AddText(std::string name, uint32_t perm, TextFile::Reader reader, TextFile::Writer writer, uint64_t size) {
   Ref<TextFile> file =
       MakeRef<TextFile>(fs(), perm, ChildIno(ino(), name), std::move(reader), std::move(writer), size);
@@ -213,6 +218,29 @@ ErrorOr<std::vector<DirNode::Listed>> StaticDir::List(int64_t from, size_t limit
 ErrorOr<void> StaticDir::Refresh(Attr& attr) {
   attr.nlink = 2 + subdirectories_;
   return {};
+}
+
+void LazyDir::Fill() {
+  MutexLock lock(mu_);
+  if (!fill_) return;
+  fill_(*this);
+  fill_ = nullptr;
+}
+
+ErrorOr<Ref<Inode>> LazyDir::Lookup(std::string_view name) {
+  Fill();
+  return StaticDir::Lookup(name);
+}
+
+ErrorOr<std::vector<DirNode::Listed>> LazyDir::List(int64_t from, size_t limit) {
+  Fill();
+  return StaticDir::List(from, limit);
+}
+
+// The number of links counts the subdirectories.
+ErrorOr<void> LazyDir::Refresh(Attr& attr) {
+  Fill();
+  return StaticDir::Refresh(attr);
 }
 
 LinkNode::LinkNode(FileSystem& fs, uint64_t ino, Target target)

@@ -3,7 +3,8 @@
 //   TreeFs      the file system; holds the root
 //   Node        attributes; the rest derive from it
 //   TextNode    a regular file whose text is made when it is read from the beginning, as a seq_file's
-//   DirNode     a directory that lists and looks up what it computes; StaticDir: a fixed set of children
+//   DirNode     a directory that lists and looks up what it computes; StaticDir: a fixed set of children; LazyDir: the same,
+//               made when somebody looks
 //   LinkNode    a symlink with a computed text, or a magic link
 //
 // Inode numbers are hashes of what a node stands for (ChildIno), so that a node made anew on the next lookup keeps its number.
@@ -123,6 +124,7 @@ class StaticDir : public DirNode {
   void Add(std::string name, Ref<Inode> child, uint64_t child_ino);
   // Adds a child of a class T(fs, ..., ino derived from the name, args...).
   Ref<StaticDir> AddDir(std::string name);
+  void AddLazyDir(std::string name, std::function<void(StaticDir&)> fill);
   void AddText(std::string name, uint32_t perm, TextFile::Reader reader, TextFile::Writer writer = nullptr,
                uint64_t size = 0);
   // A file with a fixed text.
@@ -144,6 +146,24 @@ class StaticDir : public DirNode {
   std::vector<Child> children_;
   std::map<std::string, size_t, std::less<>> by_name_;
   uint32_t subdirectories_ = 0;
+};
+
+// A StaticDir whose children are made at the first look into it: most sandboxes never look into most of proc and sysfs.
+class LazyDir final : public StaticDir {
+ public:
+  // `fill` adds the children; called at most once, on any thread. It must not park.
+  LazyDir(FileSystem& fs, uint64_t ino, std::function<void(StaticDir&)> fill)
+      : StaticDir(fs, ino), fill_(std::move(fill)) {}
+  ErrorOr<Ref<Inode>> Lookup(std::string_view name) override;
+  ErrorOr<std::vector<Listed>> List(int64_t from, size_t limit) override;
+
+ protected:
+  ErrorOr<void> Refresh(Attr& attr) override;
+
+ private:
+  void Fill();
+  Mutex mu_;
+  std::function<void(StaticDir&)> fill_ MOAT_GUARDED_BY(mu_);  // null: done
 };
 
 class LinkNode final : public Node {

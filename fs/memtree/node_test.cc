@@ -97,6 +97,29 @@ TEST_F(MemTree, DirectoriesAreListedFromAnyPosition) {
   EXPECT_EQ(root_->GetAttr()->nlink, 3u);
 }
 
+TEST_F(MemTree, LazyDirectoriesAreFilledOnceAtTheFirstLook) {
+  int filled = 0;
+  auto fill = [&](StaticDir& dir) {
+    ++filled;
+    dir.AddDir("sub");
+    dir.AddText("file", std::string("text"));
+  };
+  for (const char* name : {"looked up", "listed", "asked"}) root_->AddLazyDir(name, fill);
+  EXPECT_EQ(root_->GetAttr()->nlink, 5u);
+  Ref<Inode> looked_up = *root_->Lookup("looked up"), listed = *root_->Lookup("listed"), asked = *root_->Lookup("asked");
+  EXPECT_EQ(filled, 0);
+  EXPECT_EQ((*looked_up->Lookup("file"))->GetAttr()->ino, ChildIno(looked_up->GetAttr()->ino, "file"));
+  EXPECT_EQ(looked_up->Lookup("other").error(), kENOENT);
+  EXPECT_EQ(filled, 1);
+  Names names;
+  int64_t at = 0;
+  ASSERT_TRUE(Open(listed)->ReadDir(names, &at).ok());
+  EXPECT_EQ(names.names, (std::vector<std::string>{".", "..", "sub", "file"}));
+  EXPECT_EQ(filled, 2);
+  EXPECT_EQ(asked->GetAttr()->nlink, 3u);
+  EXPECT_EQ(filled, 3);
+}
+
 TEST_F(MemTree, ThingsCannotBeMadeOrChanged) {
   EXPECT_EQ(root_->Mkdir("new", NewInode{}).error(), kENOENT);
   EXPECT_EQ(root_->Create("new", NewInode{}).error(), kENOENT);

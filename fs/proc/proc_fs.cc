@@ -17,7 +17,7 @@ class ProcRoot final : public StaticDir {
   ProcRoot(FileSystem& fs, ProcSource& source) : StaticDir(fs, kTreeRootIno), context_{source, nullptr} {
     ProcSource* s = &source;
     AddSystemFiles(*this, source);
-    AddSysctls(*AddDir("sys"), source);
+    AddLazyDir("sys", [s](StaticDir& sys) { AddSysctls(sys, *s); });
     Ref<StaticDir> net = MakeRef<StaticDir>(fs, ChildIno(kTreeRootIno, "task-net"));
     AddNetFiles(*net, source);
     context_.net_dir = net;

@@ -76,8 +76,8 @@ void AddDevices(StaticDir& devices, const SysInfo& info) {
   devices.AddDir("virtual");
 }
 
-void AddLoopback(StaticDir& sys) {
-  Ref<StaticDir> lo = sys.AddDir("class")->AddDir("net")->AddDir("lo");
+void AddLoopback(StaticDir& classes) {
+  Ref<StaticDir> lo = classes.AddDir("net")->AddDir("lo");
   Text(*lo, "address", "00:00:00:00:00:00\n");
   Text(*lo, "broadcast", "00:00:00:00:00:00\n");
   Text(*lo, "flags", "0x9\n");
@@ -109,12 +109,12 @@ Ref<FileSystem> MakeSysFs(const SysInfo& info) {
   Ref<StaticDir> root = MakeRef<StaticDir>(*fs, kTreeRootIno);
   root->AddDir("block");
   root->AddDir("bus");
-  AddLoopback(*root);
-  AddDevices(*root->AddDir("devices"), info);
+  root->AddLazyDir("class", AddLoopback);
+  root->AddLazyDir("devices", [info](StaticDir& devices) { AddDevices(devices, info); });
   root->AddDir("dev");
   root->AddDir("firmware");
   root->AddDir("fs")->AddDir("cgroup");
-  AddMemoryPolicy(*root->AddDir("kernel"));
+  root->AddLazyDir("kernel", AddMemoryPolicy);
   root->AddDir("module");
   fs->set_root(root);
   return fs;

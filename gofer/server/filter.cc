@@ -78,7 +78,7 @@ void AddRunning(Rows& row, const FilterParams& p) {
   row(abi::kNr_munmap, {}, kMalloc, "buffers", "nothing");
   row(abi::kNr_mremap, {}, kMalloc, "buffers", "nothing");
   row(abi::kNr_mprotect, {ArgLacks(2, abi::kPROT_EXEC)}, kMalloc, "grows arenas", "nothing");
-  row(abi::kNr_madvise, {}, kMalloc, "gives memory back", "nothing");
+  row(abi::kNr_madvise, {}, "malloc, gofer_main.cc", "gives memory back", "nothing");
   row(abi::kNr_write, {ArgIs(0, static_cast<uint64_t>(p.log_fd))}, "LOG", "log records", "lines in the log");
   row(abi::kNr_shutdown, {ArgIs(0, static_cast<uint64_t>(p.connection_fd))}, "server.cc", "ends the connection",
       "nothing");

@@ -2,7 +2,6 @@
 
 #include "abi/fcntl.h"
 #include "base/host/file.h"
-#include "base/host/memory.h"
 #include "runtime/cli/cli.h"
 #include "runtime/sandbox/caller.h"
 #include "runtime/sandbox/launch.h"
@@ -42,7 +41,6 @@ int Do(const DoOptions& options, char** envp) {
   const UniqueFd signals = TakeSignals(caller);
   const TerminalGuard terminal(caller.tty);
   Sandbox sandbox = Launch(plan, caller, outputs.files);
-  host::ReleaseImagePages();
   return Supervise(sandbox, signals, caller, {.timeout_s = options.timeout_s, .memory_bytes = plan.sentry.memory_bytes});
 }
 

@@ -180,7 +180,7 @@ MemoryGuard::Result MemoryGuard::Check() {
     beyond_since_ = 0;
   }
   const uint64_t left = limit_ - std::min(total, limit_);
-  const int64_t cpus = std::max<int64_t>(std::thread::hardware_concurrency(), 1);
+  static const int64_t cpus = std::max<int64_t>(std::thread::hardware_concurrency(), 1);  // reads a file
   const auto until_full = static_cast<int64_t>(left / static_cast<uint64_t>(kBytesPerNsPerCpu * cpus));
   const int64_t rest = kRestPerWork * (host::NowMonotonicNs() - began);
   return {std::max(rest, std::clamp(until_full, kSoonest, kLatest)), guests, left < limit_ / 8};

@@ -10,6 +10,7 @@
 #include "abi/socket.h"
 #include "abi/wait.h"
 #include "base/host/file.h"
+#include "base/host/memory.h"
 #include "base/host/poll.h"
 #include "base/host/process.h"
 #include "base/host/signal.h"
@@ -32,6 +33,7 @@ constexpr int64_t kGraceAtEnd = 2 * kNsPerSecond;      // for the programs to en
 constexpr int64_t kGraceForBlame = kNsPerSecond / 5;   // when the gofer ends: is it because the sentry did?
 constexpr int64_t kGraceForAnswer = 5 * kNsPerSecond;  // for the sentry to pass on a signal that asks for the end
 constexpr int64_t kGraceForRepeat = kNsPerSecond;      // the same if the user asks again
+constexpr int64_t kRest = kNsPerSecond / 2;            // a wait after which the image's pages are let go
 constexpr int64_t kNever = INT64_MAX;
 
 // Signals by which users and supervisors ask for the end.
@@ -72,9 +74,19 @@ class Supervisor {
     const ErrorOr<size_t> ready = host::Ppoll(fds, 2, until == kNever ? nullptr : &timeout);
     if (!ready.ok() && ready.error() != kEINTR) throw Failure("poll: " + ErrorText(ready.error()));
     if (host::NowMonotonicNs() >= memory_due_) CheckMemory();
-    if (ready.value_or(0) == 0) return OnDeadline();
+    if (ready.value_or(0) == 0) {
+      OnDeadline();
+      if (wait_ns >= kRest) Rest();
+      return;
+    }
     if (fds[1].revents != 0) ReadControl();
     if (fds[0].revents != 0) ReadSignals();
+  }
+
+  // Nothing has happened for a while. Once only: looking at the memory every second is not worth mapping its code each time.
+  void Rest() {
+    if (!resting_) host::ReleaseImagePages();
+    resting_ = true;
   }
 
   void OnDeadline() {
@@ -178,6 +190,7 @@ class Supervisor {
 
   void ReadSignals() {
     abi::SignalfdSiginfo info;
+    resting_ = false;
     while (host::Read(signals_, &info, sizeof(info)).value_or(0) == sizeof(info)) {
       const auto signo = static_cast<int>(info.ssi_signo);
       if (signo == abi::kSIGCHLD) {
@@ -240,6 +253,7 @@ class Supervisor {
   bool timed_out_ = false;
   bool gofer_blamed_ = false;
   bool started_ = false;
+  bool resting_ = false;
   std::string refusal_;  // why the sentry or the command could not start; said at the end, unless the gofer is to blame
   bool kill_at_once_ = false;
   int sentry_status_ = 0;

@@ -30,6 +30,7 @@
 #include "sentry/boot/control_channel.h"
 #include "sentry/boot/lockdown.h"
 #include "sentry/boot/mounts.h"
+#include "sentry/boot/rest.h"
 #include "sentry/boot/signal_relay.h"
 #include "sentry/kernel/init.h"
 #include "sentry/kernel/kernel.h"
@@ -114,6 +115,7 @@ void OnMemory(const ControlMessage& m) {
   if (m.type != ControlType::kMemory || m.value < 0) return;
   SandboxMemory::SetGuestBytes(static_cast<uint64_t>(m.value) << 20);
   if (m.detail) host::TrimHeap();
+  GiveBackAtRest();
   const uint64_t mib = (PageStore::RecountAll() + (1 << 20) - 1) >> 20;
   SendControl({.type = ControlType::kMemory, .value = static_cast<int32_t>(std::min<uint64_t>(mib, INT32_MAX))});
 }

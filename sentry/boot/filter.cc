@@ -60,7 +60,7 @@ Filter SentryFilter() {
   allow(abi::kNr_munmap, "malloc, fiber stacks", "memory", "nothing");
   allow(abi::kNr_mprotect, "malloc, guard pages", "memory; never executable", "nothing", {ArgLacks(2, abi::kPROT_EXEC)});
   allow(abi::kNr_mremap, "malloc", "memory", "nothing");
-  allow(abi::kNr_madvise, "malloc, fiber stacks", "gives memory back", "nothing");
+  allow(abi::kNr_madvise, "malloc, fiber stacks, sentry/boot/rest", "gives memory back", "nothing");
   allow(abi::kNr_brk, "malloc", "memory", "nothing");
   allow(abi::kNr_futex, "base/sync", "locks of its threads", "nothing");
   allow(abi::kNr_clock_gettime, "base/host/time", "where the vDSO cannot answer", "the time");

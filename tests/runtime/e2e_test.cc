@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <termios.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "tests/util/moat_process.h"
@@ -402,33 +403,37 @@ TEST(DoTest, KillingMoatLeavesNothing) { ExpectNothingLeftAfterKilling("moat"); 
 TEST(DoTest, KillingTheSentryLeavesNothing) { ExpectNothingLeftAfterKilling("moat-sentry"); }
 TEST(DoTest, KillingTheGoferLeavesNothing) { ExpectNothingLeftAfterKilling("moat-gofer"); }
 
+// The stub of the youngest guest process, where two are left: stubs are children of the sentry, the zygote is
+// the oldest.
+pid_t YoungestStub(const MoatProcess& moat) {
+  const pid_t sentry = DescendantNamed(moat.pid(), "moat-sentry").pid;
+  std::vector<HostProcess> stubs;
+  EXPECT_TRUE(Eventually([&] { return (stubs = DescendantsOf(sentry)).size() == 3; }));
+  std::ranges::sort(stubs, {}, &HostProcess::pid);
+  return stubs.empty() ? 0 : stubs.back().pid;
+}
+
 TEST(DoTest, KillingAStubEndsOnlyItsProcess) {
   MoatProcess moat = Shell("(while :; do :; done) & echo ready; wait $!; echo $?");
   ASSERT_TRUE(moat.OutputContains("ready"));
-  // The busy one. Stubs are children of the sentry and bear its name.
-  const pid_t sentry = DescendantNamed(moat.pid(), "moat-sentry").pid;
-  ASSERT_GT(sentry, 0);
-  HostProcess busy;
-  ASSERT_TRUE(Eventually([&] {
-    for (const HostProcess& process : DescendantsOf(sentry)) {
-      if (ProcessState(process.pid) == 'R') busy = process;
-    }
-    return busy.pid != 0;
-  }));
-  kill(busy.pid, SIGKILL);
+  const pid_t busy = YoungestStub(moat);
+  ASSERT_GT(busy, 0);
+  EXPECT_TRUE(Eventually([&] { return ProcessState(busy) == 'R'; }));
+  EXPECT_EQ(kill(busy, SIGKILL), 0);
   EXPECT_EQ(moat.Wait(), 0) << moat.err();
   EXPECT_EQ(moat.out(), "ready\n137\n");
 }
 
 TEST(DoTest, KillingTheStubOfASleeperEndsItsProcess) {
-  MoatProcess moat = Shell("sleep 1234 & echo ready; wait $!; echo $?");
+  // Ready when `sleep` is loaded and asleep: an exec ends the stub that the fork made.
+  MoatProcess moat = Shell(
+      "sleep 1234 & until read -r pid name state rest </proc/$!/stat && [ \"$name$state\" = '(sleep)S' ]; do "
+      ":; done; "
+      "echo ready; wait $!; echo $?");
   ASSERT_TRUE(moat.OutputContains("ready"));
-  const pid_t sentry = DescendantNamed(moat.pid(), "moat-sentry").pid;
-  // The youngest stub, once there are three: the zygote, the shell and `sleep`, which has asked for its sleep by then.
-  std::vector<HostProcess> stubs;
-  ASSERT_TRUE(Eventually([&] { return (stubs = DescendantsOf(sentry)).size() >= 3; }));
-  SleepMs(200);
-  kill(stubs.back().pid, SIGKILL);
+  const pid_t sleeper = YoungestStub(moat);
+  ASSERT_GT(sleeper, 0);
+  EXPECT_EQ(kill(sleeper, SIGKILL), 0);
   EXPECT_EQ(moat.Wait(), 0) << moat.err();
   EXPECT_EQ(moat.out(), "ready\n137\n");
 }

@@ -139,7 +139,7 @@ void HostThread::NoteStop(bool in_syscall) {
   const bool was_taken = taken();
   SetState(State::kStopped);
   in_syscall_ = in_syscall;
-  touched_ = false;
+  touched_ = on_path_ = false;
   if (was_taken) FinishTaken();
 }
 

@@ -53,6 +53,9 @@ class HostThread {
   // What the tracer saw. `in_syscall`: the guest stopped in a system call.
   void NoteStop(bool in_syscall);
   void NoteEnd(int status);
+  // Its stop is at a call that came by the express path.
+  void NoteOnPath() { on_path_ = true; }
+  bool on_path() const { return on_path_; }
   // The running thread's call was taken from its express page.
   void NoteTaken();
   // Stops a thread whose call was taken, which is then as after any other call. Others are left as they are.
@@ -104,6 +107,7 @@ class HostThread {
   StepMode mode_ = StepMode::kRun;
   bool in_syscall_ = false;
   bool touched_ = false;
+  bool on_path_ = false;
   bool have_regs_ = false;    // regs_ are the guest's
   bool regs_dirty_ = false;   // and the host's differ
   bool result_dirty_ = false; // only rax: in result_

@@ -11,7 +11,7 @@ namespace moat::ptrace {
 namespace {
 
 constexpr int64_t kQuickNs = 50'000;
-constexpr int kWanted = 8, kMissed = 16, kSilent = 8;
+constexpr int kStopPrice = 3, kBalance = 48, kWanted = 16;
 // How long a thread stays with the tracer when being apart did not pay, and when others want our CPUs.
 constexpr int64_t kRestNs = 5'000'000, kYieldNs = 20'000'000;
 
@@ -35,29 +35,29 @@ void Poller::Remove(PtraceThread& thread) {
 
 void Poller::Join(Candidate& c, int64_t until_ns) {
   pinner_.Join(c.thread->placement());
-  c.missed = c.silent = c.wanted = 0;
-  not_before_ns_ = std::max(not_before_ns_, until_ns);
+  c.balance = 0;
+  c.not_before_ns = until_ns;
 }
 
-void Poller::OnMissed(PtraceThread& thread, int64_t now_ns) {
+bool Poller::HasCpuFor(int running, int64_t now_ns) const { return running < pinner_.cpus() && now_ns >= not_before_ns_; }
+
+void Poller::OnStop(PtraceThread& thread, bool on_path, int64_t now_ns) {
+  if (threads_.empty()) return;
   Candidate* c = Find(thread);
   if (c == nullptr) return;
   Placement& place = thread.placement();
+  const bool quick = now_ns - place.last_call_ns < kQuickNs;
+  c->balance = std::clamp(c->balance + (on_path && quick && !place.apart ? 1 : -kStopPrice), -kBalance, kBalance);
   if (place.apart) {
-    const bool could = tracer_.running() < pinner_.cpus() - 1 && now_ns >= not_before_ns_;
-    if (!could) ++c->missed;
-    if (c->missed >= kMissed || c->silent >= kSilent) Join(*c, now_ns + kRestNs);
-    return;
+    if (c->balance == -kBalance) Join(*c, now_ns + kRestNs);
+  } else if (c->balance >= kWanted && now_ns >= c->not_before_ns && HasCpuFor(tracer_.running() + 1, now_ns)) {
+    (void)pinner_.Separate(place);
   }
-  c->wanted = now_ns - place.last_call_ns < kQuickNs ? c->wanted + 1 : 0;
-  if (c->wanted < kWanted || now_ns < not_before_ns_ || tracer_.running() >= pinner_.cpus() - 1) return;
-  c->wanted = 0;
-  (void)pinner_.Separate(place);
 }
 
 bool Poller::Begin(int64_t now_ns) {
   bool any = false;
-  if (threads_.empty() || now_ns < not_before_ns_ || tracer_.running() >= pinner_.cpus()) {
+  if (threads_.empty() || !HasCpuFor(tracer_.running(), now_ns)) {
     End();
     return false;
   }
@@ -86,13 +86,7 @@ PtraceThread* Poller::Posted() const {
 }
 
 void Poller::OnServed(PtraceThread& thread) {
-  if (Candidate* c = Find(thread)) c->missed = c->silent = 0;
-}
-
-void Poller::OnSilence() {
-  for (Candidate& c : threads_) {
-    if (c.polled) ++c.silent;
-  }
+  if (Candidate* c = Find(thread)) c->balance = std::min(c->balance + 1, kBalance);
 }
 
 void Poller::OnPreempted(int64_t now_ns) {

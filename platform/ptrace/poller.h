@@ -22,8 +22,8 @@ class Poller {
   void Add(PtraceThread& thread) { threads_.push_back({&thread}); }
   void Remove(PtraceThread& thread);
 
-  // A call of `thread` came by a stop that could have come by its page; it has not been served.
-  void OnMissed(PtraceThread& thread, int64_t now_ns);
+  // `thread` stopped. `on_path`: at a call that could have come by its page. It has not been served.
+  void OnStop(PtraceThread& thread, bool on_path, int64_t now_ns);
 
   // Looking begins, if there is anything to look for: threads post from now on. Ends it.
   bool Begin(int64_t now_ns);
@@ -31,26 +31,27 @@ class Poller {
   // A running thread that has posted a call, or null.
   PtraceThread* Posted() const;
   void OnServed(PtraceThread& thread);
-  // A session ended without one call.
-  void OnSilence();
   // Somebody else had our CPU for a while.
   void OnPreempted(int64_t now_ns);
 
  private:
   struct Candidate {
     PtraceThread* thread;
-    int wanted = 0;  // quick calls in a row that could have been posted
-    int missed = 0;  // calls while it was apart and nobody looked
-    int silent = 0;  // sessions in a row without a call of it
+    // Calls that are, or could be, taken from its page, against stops, each of which costs as much as some calls save if the
+    // thread is kept apart: it wakes another CPU.
+    int balance = 0;
     bool polled = false;
+    int64_t not_before_ns = 0;  // it stays with the tracer until then
   };
   Candidate* Find(PtraceThread& thread);
   void Join(Candidate& c, int64_t until_ns);
+  // A CPU is to spare for the tracer beside `running` guest threads.
+  bool HasCpuFor(int running, int64_t now_ns) const;
 
   Tracer& tracer_;
   Pinner& pinner_;
   std::vector<Candidate> threads_;
-  int64_t not_before_ns_ = 0;
+  int64_t not_before_ns_ = 0;  // the host has other work until then
 };
 
 }  // namespace moat::ptrace

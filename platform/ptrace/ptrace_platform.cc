@@ -291,7 +291,6 @@ bool PtracePlatform::Poll() {
     }
     last_ns = now_ns;
     if (quiet < kQuietRounds) continue;
-    if (!served_any) poller_->OnSilence();
     poller_->End();
     return ServePosts() > 0 || served_any;  // one may have come before its thread saw the end
   }
@@ -381,7 +380,7 @@ std::optional<Trap> PtracePlatform::Decode(HostThread& thread, int status) {
     std::optional<Trap> trap = DecodeSyscallStop(thread.tid());
     if (uint64_t ret = trap && thread.express != nullptr ? thread.express->ReturnOf(trap->ip) : 0) {
       trap->ip = ret;
-      if (thread.owner != nullptr) poller_->OnMissed(*thread.owner, host::NowMonotonicNs());
+      thread.NoteOnPath();
     }
     return trap;
   }
@@ -408,7 +407,9 @@ std::optional<Trap> PtracePlatform::DecodeSignal(HostThread& thread) {
 }
 
 void PtracePlatform::Deliver(PtraceThread& thread, Trap trap) {
-  pinner_->OnTrap(thread.placement(), host::NowMonotonicNs());
+  const int64_t now_ns = host::NowMonotonicNs();
+  poller_->OnStop(thread, thread.host().on_path(), now_ns);
+  pinner_->OnTrap(thread.placement(), now_ns);
   Serve(thread, trap);
 }
 

@@ -127,14 +127,15 @@ void Express::Begin(uint64_t ret) {
   if (idle()) return;
   Score& score = ScoreOf(ret);
   if (score.ret != ret) score = {ret, 0};
-  if (score.value > kHopeless) score.value -= kCharge;
-  if (score.value == kUnhappy || score.value == kUnhappy - 1 || score.value == kUnhappy - 2) unhappy_ = true;
+  if (score.value == kHopeless) return;
+  score.value = std::max(score.value - kCharge, kUnhappy);
+  if (score.value == kUnhappy && IsPatched(ret)) unhappy_ = true;
 }
 
 void Express::End(HostThread& thread, const Trap& trap, bool simple) {
   if (idle()) return;
   Score& score = ScoreOf(trap.ip);
-  if (simple && score.ret == trap.ip && score.value > kHopeless && score.value < kHot) {
+  if (simple && score.ret == trap.ip && score.value != kHopeless && score.value < kHot) {
     score.value += kCharge + 1;
     if (score.value >= kHot && !IsPatched(trap.ip) && !Patch(thread, trap.ip, static_cast<uint64_t>(trap.nr))) {
       score.value = kHopeless;

@@ -21,6 +21,8 @@ constexpr int kThreads = 8;
 // Descriptors that are not handles: files on their way, opened for a moment, each thread a few.
 constexpr uint64_t kSpareFds = 256;
 constexpr uint64_t kMaxHandles = 65536;
+// More cost a wait now and then.
+constexpr int kExpectedFds = 4096;
 // Most sandboxes have started their command by then and ask for little more.
 constexpr int64_t kSettledNs = 1'000'000'000;
 
@@ -121,6 +123,7 @@ int Main() {
   OrDie("capabilities", DropCapabilities(config.privileged, writable));
   uint64_t handles = max_fds > 2 * kSpareFds ? std::min(max_fds - kSpareFds, kMaxHandles) : max_fds / 2;
   Server server(service, UniqueFd(kGoferFdConnection), static_cast<uint32_t>(handles));
+  host::ReserveFds(kGoferFdConnection, kExpectedFds);
   for (int i = 1; i < kThreads; ++i) {
     StartHostThread("serve", [&server] {
       server.Serve();

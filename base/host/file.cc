@@ -100,6 +100,9 @@ ErrorOr<long> Fcntl(int fd, int command, long argument) { return Call<long>(abi:
 ErrorOr<UniqueFd> FcntlDupfdCloexec(int fd, int lowest) {
   return Call<UniqueFd>(abi::kNr_fcntl, fd, abi::kF_DUPFD_CLOEXEC, lowest);
 }
+void ReserveFds(int fd, int count) {
+  while (count > fd + 1 && FcntlDupfdCloexec(fd, count - 1).error() == kEINVAL) count /= 2;  // beyond the limit
+}
 ErrorOr<uint32_t> FcntlGetfd(int fd) { return Call<uint32_t>(abi::kNr_fcntl, fd, abi::kF_GETFD); }
 ErrorOr<void> FcntlSetfd(int fd, uint32_t flags) { return Call<void>(abi::kNr_fcntl, fd, abi::kF_SETFD, flags); }
 ErrorOr<uint32_t> FcntlGetfl(int fd) { return Call<uint32_t>(abi::kNr_fcntl, fd, abi::kF_GETFL); }

@@ -54,6 +54,9 @@ ErrorOr<void> Flock(int fd, uint32_t operation);
 
 // The commands of fcntl(2), one function each.
 ErrorOr<UniqueFd> FcntlDupfdCloexec(int fd, int lowest);
+// Makes room for `count` descriptors, as far as RLIMIT_NOFILE allows, at 8 bytes of kernel memory each. Before a second thread
+// starts: from then on the kernel enlarges the table only after a grace period of all CPUs, 10 ms and more. `fd`: any open one.
+void ReserveFds(int fd, int count);
 ErrorOr<uint32_t> FcntlGetfd(int fd);
 ErrorOr<void> FcntlSetfd(int fd, uint32_t flags);
 ErrorOr<uint32_t> FcntlGetfl(int fd);

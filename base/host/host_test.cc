@@ -152,6 +152,33 @@ TEST(HostMemory, MapProtectUnmap) {
   EXPECT_EQ(host::Mprotect(p, kSize, abi::kPROT_READ).error(), kENOMEM);
 }
 
+int FdTableSize() {
+  std::ifstream status("/proc/self/status");
+  std::string word;
+  int size = -1;
+  while (status >> word && word != "FDSize:") {
+  }
+  status >> size;
+  return size;
+}
+
+TEST(HostFile, ReservedFdsHaveRoomInTheTableAndAreNotOpen) {
+  int pid = *host::Fork(0);
+  if (pid == 0) {
+    host::ReserveFds(1, 2000);
+    const bool closed = host::FcntlGetfd(1999).error() == kEBADF;
+    if (FdTableSize() < 2000 || !closed) host::ExitGroup(1);
+    const host::ResourceLimit few{300, 300};
+    constexpr int kRlimitNofile = 7;
+    if (!host::PrlimitSet(0, kRlimitNofile, few).ok()) host::ExitGroup(2);
+    host::ReserveFds(1, 4000);  // takes what there is
+    host::ExitGroup(host::FcntlGetfd(1).ok() ? 0 : 3);
+  }
+  int status = -1;
+  EXPECT_EQ(*host::Wait4(pid, &status, 0), pid);
+  EXPECT_EQ(status, 0);
+}
+
 TEST(HostProcess, ForkedChildIsReaped) {
   int pid = *host::Fork(0);
   if (pid == 0) host::ExitGroup(42);

@@ -44,6 +44,7 @@ namespace {
 
 constexpr int kExitSandboxFailed = 125;
 constexpr int kOffloadThreads = 2;
+constexpr int kExpectedFds = 4096;  // guest files that are open or mapped, about; more cost a wait now and then
 
 ErrorOr<SandboxConfig> ReadConfig() {
   abi::Stat stat = TRY(host::Fstat(kFdConfig));
@@ -183,6 +184,7 @@ int BootSandbox() {
   ErrorOr<std::unique_ptr<Platform>> platform = NewPtracePlatform();
   if (!Step("platform ptrace", platform)) return kExitSandboxFailed;
   if (!Step("hardening", MakeUndumpable())) return kExitSandboxFailed;
+  host::ReserveFds(kFdGofer, kExpectedFds);
   // 3. Every thread there will be.
   if (!Step("host watch", StartHostWatch())) return kExitSandboxFailed;
   StartOffloadThreads(kOffloadThreads);

@@ -6,6 +6,7 @@
 #include "abi/syscall_nr.h"
 
 #include "base/host/raw.h"
+#include "base/util/sanitizers.h"
 
 // The linker's: from the ELF header to the end of the code. Nothing in between is writable.
 extern "C" const char __executable_start, etext;
@@ -36,7 +37,12 @@ void ReleaseImagePages() {
   // Private pages that were never written are dropped without loss; a failure costs memory only.
   (void)Madvise(reinterpret_cast<void*>(begin), end - begin, abi::kMADV_DONTNEED);
 }
-void TrimHeap() { (void)malloc_trim(0); }
+void TrimHeap() {
+  // A sanitizer's heap is its own. libc's, never used, would start itself and ask for random bytes, which the filters refuse.
+#if !defined(MOAT_ASAN) && !defined(MOAT_TSAN)
+  (void)malloc_trim(0);
+#endif
+}
 ErrorOr<long> Membarrier(int command, uint32_t flags) { return Call<long>(abi::kNr_membarrier, command, flags, 0); }
 
 }  // namespace moat::host

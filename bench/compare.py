@@ -7,6 +7,7 @@ import argparse
 import collections
 import ctypes
 import os
+import select
 import shutil
 import signal
 import statistics
@@ -61,16 +62,29 @@ def run(command, capture=False):
     start = time.monotonic()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if capture else subprocess.DEVNULL,
                                stderr=subprocess.DEVNULL, text=True, start_new_session=True)
+    output = ""
     try:
-        output, _ = process.communicate(timeout=PATIENCE)
+        if capture:
+            output, _ = process.communicate(timeout=PATIENCE)
+        else:
+            wait_for_end(process)  # Popen.wait with a timeout looks at growing intervals, up to 50 ms
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         return None
     seconds = time.monotonic() - start
-    if process.returncode != 0:
+    if process.wait() != 0:
         return None
     return output if capture else seconds
+
+
+def wait_for_end(process):
+    pidfd = os.pidfd_open(process.pid)
+    try:
+        if not select.select([pidfd], [], [], PATIENCE)[0]:
+            raise subprocess.TimeoutExpired(process.args, PATIENCE)
+    finally:
+        os.close(pidfd)
 
 
 def descendants(root):

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "abi/mman.h"
+#include "abi/syscall_nr.h"
 #include "abi/wait.h"
 #include "base/host/directory.h"
 #include "base/host/fd_passing.h"
@@ -125,7 +126,8 @@ int64_t ResidentKib(const char* begin, const char* end) {
 // Of the bytes of the image that are not writable; red zones between constants among them.
 __attribute__((no_sanitize("address"))) uint64_t ImageSum() {
   uint64_t sum = 0;
-  for (const char* p = &__executable_start; p < &etext; ++p) sum = sum * 31 + *static_cast<const volatile char*>(p);
+  for (const char* p = &__executable_start; p < &etext; ++p)
+    sum = sum * 31 + *static_cast<const volatile char*>(p);
   return sum;
 }
 
@@ -187,6 +189,19 @@ TEST(HostProcess, ForkedChildIsReaped) {
   EXPECT_TRUE(abi::WaitIfExited(status));
   EXPECT_EQ(abi::WaitExitStatus(status), 42);
   EXPECT_EQ(host::Wait4(pid, &status, 0).error(), kECHILD);
+}
+
+TEST(HostProcess, ATimeSliceLeavesPolicyAndNiceAlone) {
+  int pid = *host::Fork(0);
+  if (pid == 0) {
+    const bool nicer = host::RawSyscall(abi::kNr_setpriority, 0, 0, 5) == 0;
+    const bool set = host::SchedSetSlice(200'000).ok();
+    const int64_t nice = 20 - host::RawSyscall(abi::kNr_getpriority, 0, 0);  // as the call returns it
+    host::ExitGroup(nicer && set && nice == 5 && host::RawSyscall(abi::kNr_sched_getscheduler, 0) == 0 ? 0 : 1);
+  }
+  int status = -1;
+  EXPECT_EQ(*host::RetryEintr([&] { return host::Wait4(pid, &status, 0); }), pid);
+  EXPECT_EQ(status, 0);
 }
 
 TEST(HostProcess, RandomBytesFillLargeBuffers) {

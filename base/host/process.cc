@@ -40,7 +40,9 @@ uint32_t Getegid() { return static_cast<uint32_t>(RawSyscall(abi::kNr_getegid));
 
 ErrorOr<void> Kill(int pid, int signo) { return Call<void>(abi::kNr_kill, pid, signo); }
 ErrorOr<void> Tgkill(int tgid, int tid, int signo) { return Call<void>(abi::kNr_tgkill, tgid, tid, signo); }
-ErrorOr<UniqueFd> PidfdOpen(int pid, uint32_t flags) { return Call<UniqueFd>(abi::kNr_pidfd_open, pid, flags); }
+ErrorOr<UniqueFd> PidfdOpen(int pid, uint32_t flags) {
+  return Call<UniqueFd>(abi::kNr_pidfd_open, pid, flags);
+}
 ErrorOr<void> PidfdSendSignal(int pidfd, int signo) {
   return Call<void>(abi::kNr_pidfd_send_signal, pidfd, signo, nullptr, 0);
 }
@@ -49,7 +51,8 @@ ErrorOr<UniqueFd> PidfdGetfd(int pidfd, int target_fd) {
 }
 
 ErrorOr<int> Fork(uint64_t flags) {
-  return Call<int>(abi::kNr_clone, flags | static_cast<uint64_t>(abi::kSIGCHLD), nullptr, nullptr, nullptr, nullptr);
+  return Call<int>(abi::kNr_clone, flags | static_cast<uint64_t>(abi::kSIGCHLD), nullptr, nullptr, nullptr,
+                   nullptr);
 }
 ErrorOr<int> Clone3(const abi::CloneArgs& args) {
   if (args.stack != 0) return kEINVAL;  // the child would return from here on a stack without our frame
@@ -69,7 +72,9 @@ ErrorOr<int> Wait4(int pid, int* status, uint32_t options, void* rusage) {
 ErrorOr<long> Prctl(int option, uint64_t a2, uint64_t a3, uint64_t a4, uint64_t a5) {
   return Call<long>(abi::kNr_prctl, option, a2, a3, a4, a5);
 }
-ErrorOr<void> ArchPrctl(int option, uint64_t argument) { return Call<void>(abi::kNr_arch_prctl, option, argument); }
+ErrorOr<void> ArchPrctl(int option, uint64_t argument) {
+  return Call<void>(abi::kNr_arch_prctl, option, argument);
+}
 ErrorOr<void> Setresuid(uint32_t real, uint32_t effective, uint32_t saved) {
   return Call<void>(abi::kNr_setresuid, real, effective, saved);
 }
@@ -136,6 +141,12 @@ ErrorOr<void> SchedSetaffinity(int tid, std::span<const uint64_t> mask) {
 ErrorOr<size_t> SchedGetaffinity(int tid, std::span<uint64_t> mask) {
   return Call<size_t>(abi::kNr_sched_getaffinity, tid, mask.size_bytes(), mask.data());
 }
+ErrorOr<void> SchedSetSlice(uint64_t ns) {
+  abi::SchedAttr attr{};
+  TRY(Call<void>(abi::kNr_sched_getattr, 0, &attr, sizeof attr, 0));
+  attr.sched_runtime = ns;
+  return Call<void>(abi::kNr_sched_setattr, 0, &attr, 0);
+}
 void SchedYield() { RawSyscall(abi::kNr_sched_yield); }
 ErrorOr<void> SchedSetscheduler(int tid, int policy, int priority) {
   abi::SchedParam param{priority};
@@ -149,8 +160,8 @@ ErrorOr<size_t> ProcessVmReadv(int pid, const abi::Iovec* local, size_t local_co
                                size_t remote_count) {
   return Call<size_t>(abi::kNr_process_vm_readv, pid, local, local_count, remote, remote_count, 0);
 }
-ErrorOr<size_t> ProcessVmWritev(int pid, const abi::Iovec* local, size_t local_count, const abi::Iovec* remote,
-                                size_t remote_count) {
+ErrorOr<size_t> ProcessVmWritev(int pid, const abi::Iovec* local, size_t local_count,
+                                const abi::Iovec* remote, size_t remote_count) {
   return Call<size_t>(abi::kNr_process_vm_writev, pid, local, local_count, remote, remote_count, 0);
 }
 ErrorOr<long> Ptrace(long request, int pid, uint64_t addr, uint64_t data) {
@@ -160,14 +171,16 @@ ErrorOr<long> Ptrace(long request, int pid, uint64_t addr, uint64_t data) {
 void UnregisterLibcRseq() {
   constexpr uint32_t kSizeOfLibc = 32;
   char* area = static_cast<char*>(__builtin_thread_pointer()) + __rseq_offset;
-  if (__rseq_size != 0) RawSyscall(abi::kNr_rseq, ToRegister(area), kSizeOfLibc, abi::kRSEQ_FLAG_UNREGISTER, abi::kRSEQ_SIG);
+  if (__rseq_size != 0)
+    RawSyscall(abi::kNr_rseq, ToRegister(area), kSizeOfLibc, abi::kRSEQ_FLAG_UNREGISTER, abi::kRSEQ_SIG);
 }
 
 ErrorOr<void> Getrandom(void* buffer, size_t length) {
   size_t done = 0;
   while (done < length) {
-    done += TRY(RetryEintr(
-        [&] { return Call<size_t>(abi::kNr_getrandom, static_cast<char*>(buffer) + done, length - done, 0); }));
+    done += TRY(RetryEintr([&] {
+      return Call<size_t>(abi::kNr_getrandom, static_cast<char*>(buffer) + done, length - done, 0);
+    }));
   }
   return {};
 }

@@ -14,6 +14,7 @@ namespace {
 constexpr uint8_t kChattyCalls = 16;
 constexpr int64_t kChattyGapNs = 100'000;
 constexpr int64_t kQuietNs = 2'000'000;
+constexpr int64_t kCrowdedNs = 300'000;  // the same when several want the CPU
 
 // Linux keeps the CPU's number in the low bits of TSC_AUX.
 int CurrentCpu() {
@@ -30,11 +31,12 @@ bool Has(std::span<const uint64_t> mask, int cpu) {
 }  // namespace
 
 Pinner::Pinner(int zygote_tid) : zygote_tid_(zygote_tid), timer_([this] { Tick(); }) {
-  if (!host::SchedGetaffinity(0, allowed_).ok()) std::fill(std::begin(allowed_), std::end(allowed_), ~uint64_t{0});
+  if (!host::SchedGetaffinity(0, allowed_).ok())
+    std::fill(std::begin(allowed_), std::end(allowed_), ~uint64_t{0});
 }
 
 void Pinner::OnTrap(Placement& p, int64_t now_ns) {
-  p.running = false;
+  SetRunning(p, false);
   int64_t gap = now_ns - p.last_call_ns;
   p.last_call_ns = now_ns;
   if (p.pinned) return;
@@ -51,8 +53,15 @@ void Pinner::OnClone(const Placement& parent, Placement& child, int64_t now_ns) 
   child.last_call_ns = now_ns;
   if (!parent.pinned) return;
   if (parent.apart) return Pin(child);
-  child.pinned = true;
-  pinned_.push_back(&child);
+  AddPinned(child, false);
+}
+
+void Pinner::AddPinned(Placement& p, bool apart) {
+  if (!p.pinned) pinned_.push_back(&p);
+  Update(p, [&] {
+    p.pinned = true;
+    p.apart = apart;
+  });
 }
 
 void Pinner::BeforeSpawn() {
@@ -61,9 +70,7 @@ void Pinner::BeforeSpawn() {
 
 void Pinner::OnSpawn(Placement& p, int64_t now_ns) {
   p.last_call_ns = now_ns;
-  if (tracer_cpu_ < 0) return;
-  p.pinned = true;
-  pinned_.push_back(&p);
+  if (tracer_cpu_ >= 0) AddPinned(p, false);
 }
 
 void Pinner::SetMask(Placement& p, uint64_t mask) {
@@ -84,15 +91,12 @@ bool Pinner::Separate(Placement& p) {
   mask[tracer_cpu_ / 64] &= ~(uint64_t{1} << (tracer_cpu_ % 64));
   if (std::all_of(std::begin(mask), std::end(mask), [](uint64_t word) { return word == 0; })) return false;
   if (!host::SchedSetaffinity(p.tid, mask).ok()) return false;
-  if (!p.pinned) pinned_.push_back(&p);
-  p.pinned = p.apart = true;
+  AddPinned(p, true);
   return true;
 }
 
 void Pinner::Join(Placement& p) {
-  p.apart = false;
-  if (p.pinned) std::erase(pinned_, &p);
-  p.pinned = false;
+  if (p.pinned) Leave(p);
   Pin(p);
   if (!p.pinned) ApplyMask(p);
 }
@@ -105,12 +109,11 @@ int Pinner::cpus() const {
 
 void Pinner::Pin(Placement& p) {
   if (tracer_cpu_ < 0) PinTracer();
-  if (tracer_cpu_ < 0 || (p.mask != ~uint64_t{0} && (tracer_cpu_ >= 64 || (p.mask >> tracer_cpu_ & 1) == 0))) return;
+  if (tracer_cpu_ < 0 || (p.mask != ~uint64_t{0} && (tracer_cpu_ >= 64 || (p.mask >> tracer_cpu_ & 1) == 0)))
+    return;
   uint64_t mask[16] = {};
   mask[tracer_cpu_ / 64] = uint64_t{1} << (tracer_cpu_ % 64);
-  if (!host::SchedSetaffinity(p.tid, mask).ok()) return;
-  p.pinned = true;
-  pinned_.push_back(&p);
+  if (host::SchedSetaffinity(p.tid, mask).ok()) AddPinned(p, false);
 }
 
 void Pinner::PinTracer() {
@@ -136,9 +139,13 @@ void Pinner::ApplyMask(const Placement& p) {
   (void)host::SchedSetaffinity(p.tid, mask);
 }
 
-void Pinner::Drop(Placement& p) {
+void Pinner::Leave(Placement& p) {
   std::erase(pinned_, &p);
-  p.pinned = p.apart = false;
+  Update(p, [&] { p.pinned = p.apart = false; });
+}
+
+void Pinner::Drop(Placement& p) {
+  Leave(p);
   p.quick_calls = 0;
   if (!pinned_.empty() || tracer_cpu_ < 0) return;
   (void)host::SchedSetaffinity(0, allowed_);
@@ -153,19 +160,22 @@ void Pinner::Unpin(Placement& p) {
 
 void Pinner::StartTicking() {
   ticking_ = true;
-  timer_.Arm(host::NowMonotonicNs() + kQuietNs);
+  hurried_ = here_ > 1;
+  timer_.Arm(host::NowMonotonicNs() + (hurried_ ? kCrowdedNs : kQuietNs));
 }
 
 void Pinner::Tick() {
   ticking_ = false;
-  const int64_t now = host::NowMonotonicNs();
+  const int64_t now = host::NowMonotonicNs(), quiet_ns = hurried_ ? kCrowdedNs : kQuietNs;
   bool running = false;
   std::vector<Placement*> quiet;
   for (Placement* p : pinned_) {
     // A parked thread burns no CPU where it is.
     if (!p->running) continue;
-    if (now - p->last_call_ns >= kQuietNs) quiet.push_back(p);
-    else running = true;
+    if (now - p->last_call_ns >= quiet_ns)
+      quiet.push_back(p);
+    else
+      running = true;
   }
   for (Placement* p : quiet) Unpin(*p);
   if (running) StartTicking();

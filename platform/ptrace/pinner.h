@@ -1,6 +1,6 @@
-// Keeps chatty guest threads on the tracer's CPU: a hand-off there costs a sixth of one that wakes another CPU. A thread is
-// chatty while its calls come less than 100 us apart; a computing one keeps the freedom of all CPUs. One whose calls the
-// tracer polls for is kept apart from it instead. Tracer thread only.
+// Keeps chatty guest threads on the tracer's CPU: a hand-off there costs a sixth of one that wakes another
+// CPU. A thread is chatty while its calls come less than 100 us apart; a computing one keeps the freedom of
+// all CPUs. One whose calls the tracer polls for is kept apart from it instead. Tracer thread only.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +28,11 @@ class Pinner {
   explicit Pinner(int zygote_tid);
 
   void OnTrap(Placement& p, int64_t now_ns);
+  // A thread whose call was taken without a trap waits.
+  void OnParked(Placement& p) { SetRunning(p, false); }
   void OnResume(Placement& p) {
-    p.running = true;
-    if (p.pinned && !ticking_) StartTicking();
+    SetRunning(p, true);
+    if (p.pinned && (!ticking_ || (here_ > 1 && !hurried_))) StartTicking();
   }
   // A new thread cloned by `parent` inherits its CPUs; it counts as chatty until it shows otherwise.
   void OnClone(const Placement& parent, Placement& child, int64_t now_ns);
@@ -46,8 +48,22 @@ class Pinner {
   int cpus() const;
 
  private:
+  // On the tracer's CPU, or waiting for it.
+  static bool IsHere(const Placement& p) { return p.pinned && !p.apart && p.running; }
+  // Every change of what IsHere tells.
+  template <class Change>
+  void Update(Placement& p, Change change) {
+    here_ -= IsHere(p);
+    change();
+    here_ += IsHere(p);
+  }
+  void SetRunning(Placement& p, bool running) {
+    Update(p, [&] { p.running = running; });
+  }
+  void AddPinned(Placement& p, bool apart);
   void Pin(Placement& p);
   void Unpin(Placement& p);
+  void Leave(Placement& p);
   void Drop(Placement& p);
   void StartTicking();
   void Tick();
@@ -59,7 +75,9 @@ class Pinner {
   uint64_t allowed_[16] = {};  // the sentry's own CPUs at start
   int tracer_cpu_ = -1;        // -1: not pinned itself
   const int zygote_tid_;
+  int here_ = 0;
   bool ticking_ = false;
+  bool hurried_ = false;  // the tick comes early: threads that run are waiting for each other
   Timer timer_;
 };
 

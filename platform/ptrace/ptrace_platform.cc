@@ -36,7 +36,8 @@ constexpr size_t kMaxXState = 64 << 10;  // AMX included
 // A round of looking for posted calls takes some 2 us if there are none.
 constexpr int kSpinsPerRound = 64, kServedPerRound = 16, kQuietRounds = 25;
 constexpr int64_t kPreemptedNs = 200'000;
-constexpr size_t kXcr0Offset = 464;      // where ptrace's XSAVE area holds the features that the host enabled
+constexpr uint64_t kTracerSliceNs = 100'000;  // the shortest there is
+constexpr size_t kXcr0Offset = 464;  // where ptrace's XSAVE area holds the features that the host enabled
 
 uint64_t Pointer(const void* p) { return reinterpret_cast<uint64_t>(p); }
 
@@ -88,6 +89,9 @@ ErrorOr<void> PtracePlatform::Create(bool isolate_branches) {
   pinner_ = std::make_unique<Pinner>(zygote_->tid());
   poller_ = std::make_unique<Poller>(tracer_, *pinner_);
   Executor::Get().SetKick(&PtracePlatform::Kick, this);
+  // Guests that compute on this thread's CPU are not to hold up the others. No matter if the host will not
+  // have it.
+  (void)host::SchedSetSlice(kTracerSliceNs);
   return {};
 }
 
@@ -112,7 +116,8 @@ PtracePlatform::~PtracePlatform() {
 ErrorOr<void> PtracePlatform::EmptyZygote() {
   const uint64_t below[] = {0, layout().text};
   const uint64_t above[] = {layout().express(), abi::kTASK_SIZE - layout().express()};
-  zygote_->SetRegs({.cs = abi::kUSER_CS, .eflags = abi::kX86_EFLAGS_FIXED | abi::kX86_EFLAGS_IF, .ss = abi::kUSER_DS});
+  zygote_->SetRegs(
+      {.cs = abi::kUSER_CS, .eflags = abi::kX86_EFLAGS_FIXED | abi::kX86_EFLAGS_IF, .ss = abi::kUSER_DS});
   TRY(zygote_->Syscall(abi::kNr_munmap, below));
   TRY(zygote_->Syscall(abi::kNr_munmap, above));
   return {};
@@ -179,7 +184,8 @@ void PtracePlatform::Resume(PtraceThread& thread, StepMode mode) {
   if (host.dead()) return Queue(thread, DiedTrap(host.wait_status()));
   if (!host.stopped()) return;  // about to be found dead
   if (thread.interrupt_pending()) return Queue(thread, MakeTrap(TrapKind::kInterrupted));
-  if (mode == StepMode::kSingleStep && host.express != nullptr) host.express->Disable(host);  // it would step through the path
+  if (mode == StepMode::kSingleStep && host.express != nullptr)
+    host.express->Disable(host);  // it would step through the path
   Go(thread, mode);
 }
 
@@ -338,7 +344,8 @@ void PtracePlatform::OnEvent(const WaitEvent& event) {
   if (it == hosts_.end()) {
     // Not one that we made: nothing that a guest can do leads here, so the stub has been subverted.
     if (event.tid == zygote_->tid()) {
-      LOG(kError, "the process from which all guests come was killed");  // by root or the OOM killer: it runs nothing
+      LOG(kError,
+          "the process from which all guests come was killed");  // by root or the OOM killer: it runs nothing
       host::ExitGroup(kExitLost);
     }
     if (!abi::WaitIfStopped(event.status)) return;
@@ -396,13 +403,16 @@ std::optional<Trap> PtracePlatform::DecodeSignal(HostThread& thread) {
   if (thread.express != nullptr && info.si_signo == abi::kSIGSEGV && layout().OnExpressPage(info.si_addr)) {
     if (auto call = thread.FaultedCall()) return call;
   }
-  if (thread.owner != nullptr && static_cast<PtraceAddressSpace&>(thread.owner->space()).MendFault(thread, info)) return std::nullopt;
+  if (thread.owner != nullptr &&
+      static_cast<PtraceAddressSpace&>(thread.owner->space()).MendFault(thread, info))
+    return std::nullopt;
   if (auto trap = DecodeVsyscall(info, thread.Regs())) {
     thread.SetResult(static_cast<uint64_t>(ToSyscallReturn(kENOSYS)));
     return trap;
   }
   std::optional<Trap> trap = DecodeFault(info, thread.Regs());
-  if (trap && trap->trap_no == abi::kX86_TRAP_PF && FaultWrote(thread, *trap)) trap->error_code |= abi::kX86_PF_WRITE;
+  if (trap && trap->trap_no == abi::kX86_TRAP_PF && FaultWrote(thread, *trap))
+    trap->error_code |= abi::kX86_PF_WRITE;
   return trap;
 }
 
@@ -419,7 +429,8 @@ void PtracePlatform::Serve(PtraceThread& thread, Trap trap) {
   const bool taken = host.taken();
   Express* express = host.express;
   if (express != nullptr && trap.kind == TrapKind::kSyscall) express->Begin(trap.ip);
-  if (express != nullptr && trap.kind == TrapKind::kException && trap.signo == abi::kSIGTRAP) express->Disable(host);  // it steps
+  if (express != nullptr && trap.kind == TrapKind::kException && trap.signo == abi::kSIGTRAP)
+    express->Disable(host);  // it steps
   for (;;) {
     thread.owes_trap = false;
     trap.interrupted = thread.TakeInterrupt();
@@ -442,7 +453,7 @@ void PtracePlatform::Serve(PtraceThread& thread, Trap trap) {
 void PtracePlatform::SettleParked(uint64_t serial) {
   PtraceThread* thread = FindThread(serial);
   if (thread == nullptr) return;
-  thread->placement().running = false;
+  pinner_->OnParked(thread->placement());
   thread->host().Settle();
 }
 

@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <random>
 #include <set>
@@ -18,7 +19,6 @@ namespace moat::test {
 namespace {
 
 constexpr int kRounds = 30;
-constexpr int kLongestDelayUs = 70'000;  // the command below takes about as long
 
 std::mt19937& Random() {
   static std::mt19937 generator([] {
@@ -128,12 +128,28 @@ void ExpectGoodEnd(const MoatProcess& moat, int code, bool killed, const std::se
   EXPECT_THAT(ours, testing::ElementsAre(testing::StartsWith("moat: "))) << err;
 }
 
-void KillAtRandom(const std::set<int>& codes, const Choose& choose, int longest_delay_us = kLongestDelayUs) {
+MoatProcess StartScript() {
+  return MoatProcess(Ground::Get().programs() + "/moat", {"do", "--cwd", "/", "--", "/bin/sh", "-c", kScript},
+                     [] { (void)!chdir("/"); });
+}
+
+// How long a round takes that nobody disturbs: with sanitizers several times as long as without.
+int UndisturbedUs() {
+  static const int us = [] {
+    using Clock = std::chrono::steady_clock;
+    (void)StartScript().Wait();  // fills caches
+    const Clock::time_point start = Clock::now();
+    EXPECT_EQ(StartScript().Wait(), 0);
+    return static_cast<int>(std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - start).count());
+  }();
+  return us;
+}
+
+void KillAtRandom(const std::set<int>& codes, const Choose& choose, int longest_delay_us) {
   const Ground& ground = Ground::Get();
   int killed = 0;
   for (int i = 0; i < kRounds && !testing::Test::HasFailure(); ++i) {
-    MoatProcess moat(ground.programs() + "/moat", {"do", "--cwd", "/", "--", "/bin/sh", "-c", kScript},
-                     [] { (void)!chdir("/"); });
+    MoatProcess moat = StartScript();
     const int delay_us = std::uniform_int_distribution<int>(0, longest_delay_us)(Random());
     usleep(static_cast<useconds_t>(delay_us));
     const pid_t victim = choose(moat.pid());
@@ -151,15 +167,15 @@ void KillAtRandom(const std::set<int>& codes, const Choose& choose, int longest_
 }
 
 TEST(ChaosTest, KillingMoatAtAnyTimeLeavesNothing) {
-  KillAtRandom({-SIGKILL}, [](pid_t moat) { return moat; });
+  KillAtRandom({-SIGKILL}, [](pid_t moat) { return moat; }, UndisturbedUs());
 }
 
 TEST(ChaosTest, KillingTheSentryAtAnyTimeIsReported) {
-  KillAtRandom({125}, [](pid_t moat) { return DescendantNamed(moat, "moat-sentry").pid; });
+  KillAtRandom({125}, [](pid_t moat) { return DescendantNamed(moat, "moat-sentry").pid; }, UndisturbedUs());
 }
 
 TEST(ChaosTest, KillingTheGoferAtAnyTimeIsReported) {
-  KillAtRandom({125}, [](pid_t moat) { return DescendantNamed(moat, "moat-gofer").pid; });
+  KillAtRandom({125}, [](pid_t moat) { return DescendantNamed(moat, "moat-gofer").pid; }, UndisturbedUs());
 }
 
 // What will be sentry and gofer, before they execute their programs, and the process that lets go of the old root.
@@ -182,20 +198,22 @@ TEST(ChaosTest, KillingAHelperOfTheStartIsReported) {
 
 // Without its zygote a sandbox can start no more programs: that is the sandbox's failure, not the command's.
 TEST(ChaosTest, KillingTheZygoteAtAnyTimeIsReported) {
-  KillAtRandom({125}, [](pid_t moat) {
+  auto oldest = [](pid_t moat) {
     const std::vector<HostProcess> stubs = StubsOf(moat);
     return stubs.empty() ? 0 : stubs.front().pid;
-  });
+  };
+  KillAtRandom({125}, oldest, UndisturbedUs());
 }
 
 // A guest process killed from outside: 137 if it was the shell, else the shell goes on. 139 if its memory was gone just when
 // a signal's frame was written to it; 125 or 126 if the shell was just being loaded.
 TEST(ChaosTest, KillingAStubAtAnyTimeEndsItsProcess) {
-  KillAtRandom({128 + SIGKILL, 128 + SIGSEGV, 125, 126}, [](pid_t moat) {
+  auto any = [](pid_t moat) {
     const std::vector<HostProcess> stubs = StubsOf(moat);
     if (stubs.size() < 2) return 0;
     return stubs[std::uniform_int_distribution<size_t>(1, stubs.size() - 1)(Random())].pid;
-  });
+  };
+  KillAtRandom({128 + SIGKILL, 128 + SIGSEGV, 125, 126}, any, UndisturbedUs());
 }
 
 }  // namespace

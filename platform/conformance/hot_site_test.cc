@@ -197,6 +197,7 @@ TEST_F(HotSite, CanBeInterrupted) {
   h.Run([&] {
     Guest g = Make();
     EXPECT_TRUE(Heat(*g.thread));
+    constexpr int kEnough = 50;
     bool right = true;
     int interrupted = 0;
     h.SetFastPath(*g.thread, [&](GuestThread& t, const Trap& trap) {
@@ -208,7 +209,7 @@ TEST_F(HotSite, CanBeInterrupted) {
       }
       if (trap.kind != TrapKind::kSyscall) return Verdict::kParked;
       t.SetResult(kAnswer);
-      if (interrupted >= 50) {
+      if (interrupted >= kEnough) {
         abi::UserRegs regs = t.regs();
         regs.rbx = 1;  // the last round
         t.SetRegs(regs);
@@ -217,7 +218,8 @@ TEST_F(HotSite, CanBeInterrupted) {
     });
     Prepare(*g.thread, moat_guest_syscall_loop, [&](abi::UserRegs& r) { r.rbx = ~uint64_t{0}; });
     g.thread->Resume();
-    for (int i = 0; i < 60; ++i) {
+    // More than that: several become one while the guest gets no CPU.
+    while (interrupted < kEnough) {
       h.Pause(1);
       g.thread->Interrupt();
     }

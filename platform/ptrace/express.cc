@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "abi/fcntl.h"
 #include "abi/mman.h"
 #include "abi/ptrace.h"
 #include "abi/syscall_nr.h"
@@ -55,6 +56,14 @@ void Undo(HostThread& thread, const std::vector<Edit>& edits) {
   }
 }
 
+// The file's beginning if that needs no waiting for a disk or a server: a loader has just read it.
+ErrorOr<size_t> ReadAtOnce(int fd, std::span<uint8_t> out) {
+  abi::Iovec iov{Pointer(out.data()), out.size()};
+  ErrorOr<size_t> got = host::Preadv2(fd, &iov, 1, 0, abi::kRWF_NOWAIT);
+  const bool is_memory = got.error() == kEOPNOTSUPP && host::FcntlGetSeals(fd).ok();
+  return is_memory ? host::Pread(fd, out.data(), out.size(), 0) : got;
+}
+
 // Back to the call's own instruction.
 bool Rewind(abi::UserRegs& regs, uint64_t ret) {
   regs.rip = ret - 2;
@@ -66,7 +75,7 @@ bool Rewind(abi::UserRegs& regs, uint64_t ret) {
 void Express::OnCodeMapped(uint64_t start, uint64_t end, int fd, uint64_t offset) {
   if (disabled_ || !platform_.poller().possible()) return;
   uint8_t head[kElfHeadBytes];
-  ErrorOr<size_t> got = host::Pread(fd, head, sizeof head, 0);
+  ErrorOr<size_t> got = ReadAtOnce(fd, head);
   if (!got.ok()) return;
   std::optional<uint64_t> length = CodeLength({head, *got}, offset, end - start);
   if (!length) return;

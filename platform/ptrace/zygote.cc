@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "abi/mman.h"
+#include "abi/poll.h"
 #include "abi/prctl.h"
 #include "abi/ptrace.h"
 #include "abi/regs.h"
@@ -13,6 +14,7 @@
 #include "base/host/confine.h"
 #include "base/host/file.h"
 #include "base/host/memory.h"
+#include "base/host/poll.h"
 #include "base/host/process.h"
 #include "base/host/signal.h"
 #include "base/host/socket.h"
@@ -103,7 +105,18 @@ ErrorOr<void> AwaitStart(const Zygote& zygote) {
   return zygote.layout.IsEnd(regs.rip) ? ErrorOr<void>{} : kECHILD;
 }
 
+// Its end of the socket is open here as well: that a zygote was killed before it could report shows nowhere on the socket.
+ErrorOr<void> AwaitReport(const Zygote& zygote) {
+  UniqueFd process = TRY(host::PidfdOpen(zygote.pid, 0));
+  abi::Pollfd fds[] = {{zygote.socket.get(), abi::kPOLLIN, 0}, {process.get(), abi::kPOLLIN, 0}};
+  ErrorOr<size_t> ready = kEINTR;
+  while (ready.error() == kEINTR) ready = host::Ppoll(fds, 2, nullptr);
+  TRY(std::move(ready));
+  return fds[0].revents != 0 ? ErrorOr<void>{} : kECHILD;
+}
+
 ErrorOr<void> Seize(Zygote& zygote) {
+  TRY(AwaitReport(zygote));
   Report report{};
   size_t got = TRY(host::Read(zygote.socket.get(), &report, sizeof report));
   if (got != sizeof report) return kECHILD;

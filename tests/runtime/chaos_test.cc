@@ -205,6 +205,16 @@ TEST(ChaosTest, KillingTheZygoteAtAnyTimeIsReported) {
   KillAtRandom({125}, oldest, UndisturbedUs());
 }
 
+// Most of a zygote's life is in the middle of a sandbox's; this one is killed as soon as it is seen.
+TEST(ChaosTest, KillingTheZygoteBeforeItIsReadyIsReported) {
+  auto newborn = [](pid_t moat) {
+    std::vector<HostProcess> stubs;
+    while (ProcessState(moat) != 'Z' && stubs.empty()) stubs = StubsOf(moat);
+    return stubs.empty() ? 0 : stubs.front().pid;
+  };
+  KillAtRandom({125}, newborn, 0);
+}
+
 // A guest process killed from outside: 137 if it was the shell, else the shell goes on. 139 if its memory was gone just when
 // a signal's frame was written to it; 125 or 126 if the shell was just being loaded.
 TEST(ChaosTest, KillingAStubAtAnyTimeEndsItsProcess) {

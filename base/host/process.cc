@@ -152,6 +152,7 @@ ErrorOr<void> SchedSetscheduler(int tid, int policy, int priority) {
   abi::SchedParam param{priority};
   return Call<void>(abi::kNr_sched_setscheduler, tid, policy, &param);
 }
+ErrorOr<int> Getpriority(int which, int who) { return 20 - TRY(Call<int>(abi::kNr_getpriority, which, who)); }
 ErrorOr<void> Setpriority(int which, int who, int nice) {
   return Call<void>(abi::kNr_setpriority, which, who, nice);
 }

@@ -91,6 +91,8 @@ void SchedYield();
 ErrorOr<void> SchedSetSlice(uint64_t ns);
 ErrorOr<void> SchedSetscheduler(int tid, int policy, int priority);
 ErrorOr<void> Setpriority(int which, int who, int nice);
+// The nice value, -20 to 19.
+ErrorOr<int> Getpriority(int which, int who);
 
 // Bytes moved; a fault after some bytes gives a short count at iovec granularity of the remote side.
 ErrorOr<size_t> ProcessVmReadv(int pid, const abi::Iovec* local, size_t local_count, const abi::Iovec* remote,

@@ -7,6 +7,7 @@
 #include "abi/fcntl.h"
 #include "abi/ioctl.h"
 #include "abi/rlimit.h"
+#include "abi/sched.h"
 #include "abi/signal.h"
 #include "abi/tty.h"
 #include "base/host/directory.h"
@@ -67,6 +68,7 @@ Caller LookAtCaller(const char* const* envp) {
   caller.groups = host::Getgroups();
   caller.umask = host::Umask(022);
   host::Umask(caller.umask);
+  caller.nice = host::Getpriority(abi::kPRIO_PROCESS, 0).value_or(0);
   for (int signo = 1; signo <= abi::kNSIG; ++signo) {
     if (host::SigActionIsIgnored(signo)) caller.ignored_signals |= abi::SigMask(signo);
   }

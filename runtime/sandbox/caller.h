@@ -15,6 +15,7 @@ struct Caller {
   uint32_t gid = 0;
   std::vector<uint32_t> groups;
   uint32_t umask = 022;
+  int nice = 0;
   uint64_t ignored_signals = 0;  // bit n - 1 is signal n
   uint64_t blocked_signals = 0;
   std::array<SandboxRlimit, kRlimitCount> rlimits{};

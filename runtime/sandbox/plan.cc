@@ -101,6 +101,7 @@ SandboxPlan MakePlan(const DoOptions& options, const Caller& caller) {
   sentry.argv = options.command;
   sentry.cwd = PlanCwd(options, caller);
   sentry.umask = caller.umask;
+  sentry.nice = caller.nice;
   sentry.hostname = options.hostname;
   sentry.ignored_signals = caller.ignored_signals;
   sentry.blocked_signals = caller.blocked_signals;

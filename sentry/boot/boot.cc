@@ -155,6 +155,7 @@ void StartCommand(Kernel& kernel, const SandboxConfig& config, SignalRelay& sign
   args.argv = config.argv;
   args.envp = config.env;
   args.umask = config.umask;
+  args.nice = config.nice;
   args.ignored_signals = config.ignored_signals;
   args.blocked_signals = config.blocked_signals;
   args.has_tty = config.tty.present;

@@ -22,7 +22,7 @@ static void VisitFields(Codec& v, Record& r) {
 template <class Codec, Is<SandboxConfig> Record>
 static void VisitFields(Codec& v, Record& r) {
   v(r.argv), v(r.env), v(r.cwd);
-  v(r.uid), v(r.gid), v(r.groups), v(r.umask), v(r.hostname);
+  v(r.uid), v(r.gid), v(r.groups), v(r.umask), v(r.nice), v(r.hostname);
   v(r.ignored_signals), v(r.blocked_signals);
   v(r.rlimits), v(r.stdio), v(r.tty), v(r.mounts);
   v(r.platform), v(r.log_level), v(r.strace);
@@ -32,7 +32,7 @@ static void VisitFields(Codec& v, Record& r) {
 
 namespace {
 
-constexpr uint32_t kVersion = 0x4D4F4102;  // changes with the fields
+constexpr uint32_t kVersion = 0x4D4F4103;  // changes with the fields
 
 bool Absolute(std::string_view path) { return path.starts_with('/') && path.find('\0') == path.npos; }
 
@@ -45,6 +45,7 @@ bool Sound(const SandboxConfig& c) {
   for (const StdioKind kind : c.stdio) {
     if (kind > StdioKind::kTty) return false;
   }
+  if (c.nice < -20 || c.nice > 19) return false;
   return c.platform <= PlatformChoice::kPtrace && c.tty.fd <= 2 && c.log_level <= 3;
 }
 

@@ -88,6 +88,7 @@ struct SandboxConfig {
   uint32_t gid = 0;
   std::vector<uint32_t> groups;
   uint32_t umask = 022;
+  int32_t nice = 0;
   uint64_t ignored_signals = 0;  // bit n - 1 is signal n: inherited dispositions (nohup) and mask
   uint64_t blocked_signals = 0;
   std::string hostname = "moat";

@@ -10,7 +10,7 @@ SandboxConfig Sample() {
   c.argv = {"sh", "-c", "echo hi"};
   c.env = {"A=1", "EMPTY=", std::string("ODD=\xff\n")};
   c.cwd = "/home/u";
-  c.uid = 1000, c.gid = 1001, c.groups = {4, 24, 4000000000u}, c.umask = 077;
+  c.uid = 1000, c.gid = 1001, c.groups = {4, 24, 4000000000u}, c.umask = 077, c.nice = -7;
   c.ignored_signals = 1, c.blocked_signals = uint64_t{1} << 63;
   c.rlimits[7] = {1024, 4096};
   c.stdio = {StdioKind::kTty, StdioKind::kFile, StdioKind::kClosed};

@@ -21,6 +21,7 @@ struct Kernel::InitArgs {
   std::vector<std::string> argv, envp;
   Path root, cwd;
   uint32_t umask = 022;
+  int nice = 0;
   Ref<FdTable> fds;
   Ref<const Credentials> creds;
   std::array<abi::Rlimit64, 16> rlimits;

@@ -184,6 +184,7 @@ ErrorOr<void> Kernel::StartInit(const InitArgs& args) {
   task->fds_ = args.fds;
   task->fs_ = MakeRef<FsContext>(mounts_, args.root, args.cwd, args.umask);
   task->creds_ = args.creds;
+  task->nice = args.nice;
   task->comm_ = std::move(program.comm);
   task->did_exec = true;
   task->blocked_.store(args.blocked_signals & ~abi::kUNBLOCKABLE_SIGNALS);

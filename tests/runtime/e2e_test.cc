@@ -316,15 +316,16 @@ TEST(DoTest, RootfsIsTheRoot) {
   EXPECT_THAT(moat.out(), Not(HasSubstr("home")));
 }
 
-TEST(DoTest, UmaskAndLimitsAreInherited) {
-  EXPECT_EQ(Output("umask; ulimit -n; ulimit -c", {},
+TEST(DoTest, UmaskNicenessAndLimitsAreInherited) {
+  EXPECT_EQ(Output("umask; nice; ulimit -n; ulimit -c", {},
                    [] {
                      umask(027);
+                     setpriority(PRIO_PROCESS, 0, 7);
                      const rlimit files{123, 200}, core{0, 0};
                      setrlimit(RLIMIT_NOFILE, &files);
                      setrlimit(RLIMIT_CORE, &core);
                    }),
-            "0027\n123\n0\n");
+            "0027\n7\n123\n0\n");
 }
 
 TEST(DoTest, SignalsReachTheCommand) {

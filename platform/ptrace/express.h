@@ -50,8 +50,9 @@ class Express {
   void Begin(uint64_t ret);
   void End(HostThread& thread, const Trap& trap, bool simple);
 
-  // The page's call, if one is posted.
+  // What the thread posts its calls on; null if it has none yet.
   ExpressPage* page() { return page_ ? &*page_ : nullptr; }
+  // Code of the space is changed at present.
   bool patched() const { return !sites_.empty(); }
 
   // `regs` of a thread that stopped anywhere: on the express path or on the way to it they become what they were before the call,

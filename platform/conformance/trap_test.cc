@@ -207,7 +207,9 @@ TEST_P(TrapTest, InterruptStopsAComputingGuest) {
   WithGuest([&](AddressSpace&, GuestThread& t) {
     Prepare(t, moat_guest_compute);
     uint64_t before = 0;
-    for (int i = 0; i < 5; ++i) {
+    // On a busy host it may not have run at all before it is interrupted.
+    for (int advanced = 0, i = 0; advanced < 5; ++i) {
+      ASSERT_LT(i, 1000);
       t.Resume();
       (void)host::ClockNanosleep(abi::kCLOCK_MONOTONIC, 0, {0, 2'000'000});
       t.Interrupt();
@@ -215,7 +217,8 @@ TEST_P(TrapTest, InterruptStopsAComputingGuest) {
       Trap trap = h().Wait(t);
       EXPECT_EQ(trap.kind, TrapKind::kInterrupted);
       EXPECT_TRUE(trap.interrupted);
-      EXPECT_GT(t.regs().rax, before);
+      EXPECT_GE(t.regs().rax, before);
+      advanced += t.regs().rax > before;
       before = t.regs().rax;
     }
   });

@@ -30,8 +30,7 @@ struct Report {
   int32_t error;
 };
 
-// kLetGo is no failure: the old root is gone.
-enum Step : int32_t { kSession, kNamespaces, kIdentity, kMounts, kEmptyRoot, kFds, kLimits, kSignals, kParent, kExec, kLetGo };
+enum Step : int32_t { kSession, kNamespaces, kIdentity, kMounts, kEmptyRoot, kFds, kLimits, kSignals, kParent, kExec };
 constexpr const char* kStepText[] = {
     "cannot start a session",       "cannot make its namespaces",     "cannot change to the sandbox's user",
     "cannot make its mounts private", "cannot make its empty root",     "cannot arrange its descriptors",
@@ -56,12 +55,11 @@ ErrorOr<void> MakeEmptyRoot() {
     break;
   }
   TRY(mounted);
-  // pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one, for LetGoOfOldRoot.
+  // pivot_root(2), "pivot_root(".", ".")": the old root ends up on top of the new one and is then let go.
   TRY(host::PivotRoot(".", "."));
+  TRY(host::Umount2(".", abi::kMNT_DETACH));
   return host::Chdir("/");
 }
-
-ErrorOr<void> LetGoOfOldRoot() { return host::Umount2(".", abi::kMNT_DETACH); }
 
 class ChildMain {
  public:
@@ -75,10 +73,7 @@ class ChildMain {
     if (spec_.unshare_flags) Do(kNamespaces, [this] { return host::Unshare(spec_.unshare_flags); });
     if (spec_.as_namespace_root) Do(kIdentity, BecomeNamespaceRoot);
     if (spec_.private_mounts) Do(kMounts, MakeMountsPrivate);
-    if (spec_.empty_root) {
-      Do(kEmptyRoot, MakeEmptyRoot);
-      Do(kEmptyRoot, [this] { return LetGoMeanwhile(); });
-    }
+    if (spec_.empty_root) Do(kEmptyRoot, MakeEmptyRoot);
     Do(kLimits, SetLimits);
     Do(kSignals, [this] { return ResetSignals(); });
     Do(kParent, [this] { return DieWithParent(); });
@@ -110,16 +105,6 @@ class ChildMain {
 
   static ErrorOr<void> MakeMountsPrivate() {
     return host::Mount(nullptr, "/", nullptr, abi::kMS_REC | abi::kMS_PRIVATE, nullptr);
-  }
-
-  // In a process of its own, because the kernel makes that wait for all CPUs, up to some milliseconds. AwaitExec waits for
-  // its word; the program starts meanwhile.
-  ErrorOr<void> LetGoMeanwhile() {
-    if (TRY(host::Fork(0)) != 0) return {};
-    Do(kEmptyRoot, LetGoOfOldRoot);
-    const Report done{kLetGo, 0};
-    (void)host::Sendto(sync_.get(), &done, sizeof(done), abi::kMSG_NOSIGNAL);
-    host::ExitGroup(0);
   }
 
   static ErrorOr<void> SetLimits() {
@@ -210,7 +195,7 @@ Child Child::Start(const ChildSpec& spec) {
     sync.first.Reset();
     ChildMain(spec, std::move(sync.second)).Run();
   }
-  return Child(spec, *pid, std::move(sync.first));
+  return Child(spec.name, *pid, std::move(sync.first));
 }
 
 void Child::Go() {
@@ -219,7 +204,6 @@ void Child::Go() {
 }
 
 void Child::AwaitExec() {
-  bool let_go = !empty_root_;
   for (;;) {
     abi::Pollfd sync{sync_.get(), abi::kPOLLIN, 0};
     const abi::Timespec patience{kPatienceSeconds, 0};
@@ -228,12 +212,10 @@ void Child::AwaitExec() {
     Report report{};
     const ErrorOr<size_t> got = host::Recvfrom(sync_.get(), &report, sizeof(report), 0);
     if (got.error() == kEINTR) continue;
-    if (got.value_or(0) != sizeof(report)) break;  // closed by exec, and by the end of LetGoMeanwhile
-    if (report.step != kLetGo) throw Failure(Describe(name_, report));
-    let_go = true;
+    sync_.Reset();
+    if (got.value_or(0) == sizeof(report)) throw Failure(Describe(name_, report));
+    return;  // closed by exec
   }
-  sync_.Reset();
-  if (!let_go) throw Failure(std::string(name_) + ": " + kStepText[kEmptyRoot] + ": it was killed meanwhile");
 }
 
 }  // namespace moat

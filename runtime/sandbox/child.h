@@ -36,16 +36,14 @@ class Child {
   int pid() const { return pid_; }
   // Lets it go on to exec. It dies if `moat` ends before.
   void Go();
-  // Returns when exec has succeeded and the root is empty; throws Failure with the step that did not. (A child that dies
-  // on the way returns too: waiting for it tells.)
+  // Returns when exec has succeeded; throws Failure with the step that did not. (A child that dies on the way returns too:
+  // waiting for it tells.)
   void AwaitExec();
 
  private:
-  Child(const ChildSpec& spec, int pid, UniqueFd sync)
-      : name_(spec.name), empty_root_(spec.empty_root), pid_(pid), sync_(std::move(sync)) {}
+  Child(const char* name, int pid, UniqueFd sync) : name_(name), pid_(pid), sync_(std::move(sync)) {}
 
   const char* name_;
-  bool empty_root_;
   int pid_;
   UniqueFd sync_;
 };

@@ -24,7 +24,7 @@ enum class ControlType : uint32_t {
   kStopped = 5,     // value: the signal that stopped the command (job control)
   kNotice = 6,      // text: one line for the user
   kDelivered = 7,   // value: how many kSignal messages took effect so far. `moat` gives up on a sentry that stays silent
-  kGo = 8,          // both programs are executed and the sentry's root is empty: guest code may run
+  kGo = 8,          // both programs are executed: guest code may run
   // moat -> sentry: value: MiB that guest processes use; detail: 1 if the sandbox is near its limit.
   // sentry -> moat, as the answer: value: MiB in memfds, which no process's own numbers tell.
   kMemory = 9,

@@ -48,8 +48,6 @@ void AwaitGo() {
   if (got <= 0) _exit(0);
   ErrorOr<ControlMessage> message = DecodeControl({buffer, static_cast<size_t>(got)});
   if (!message.ok() || message->type != ControlType::kGo) _exit(94);
-  while (waitpid(-1, nullptr, 0) > 0) {  // the process that let go of the old root
-  }
 }
 
 [[noreturn]] void End(int code, int signo) {

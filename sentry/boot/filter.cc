@@ -25,7 +25,7 @@ Filter SentryFilter() {
   allow(abi::kNr_sched_setaffinity, "platform/ptrace/pinner", "pins chatty guests to the tracer's CPU", "its own CPU choice");
   allow(abi::kNr_timer_settime, "platform/ptrace/tracer", "wakes the tracer for timers", "nothing");
   // Guest files: descriptors that the gofer passed, and memfds.
-  allow(abi::kNr_preadv2, "fs/goferfs, fs/hostfd", "reads guest files", "data of files it was given");
+  allow(abi::kNr_preadv2, "fs/goferfs, fs/hostfd, platform/ptrace/express", "reads guest files", "data of files it was given");
   allow(abi::kNr_pwritev2, "fs/goferfs, fs/hostfd", "writes guest files", "changes of files it was given to write");
   allow(abi::kNr_pread64, "fs/tmpfs", "reads its memfds", "its own data");
   allow(abi::kNr_pwrite64, "fs/tmpfs", "writes its memfds", "its own data");
@@ -35,12 +35,12 @@ Filter SentryFilter() {
   allow(abi::kNr_fstat, "fs/goferfs, fs/hostfd", "size of an open file", "attributes of files it was given");
   allow(abi::kNr_fstatfs, "fs/goferfs", "kind of file system", "nothing");
   allow(abi::kNr_lseek, "fs/goferfs, fs/hostfd", "SEEK_DATA, SEEK_HOLE, SEEK_END", "nothing");
-  allow(abi::kNr_ftruncate, "fs/goferfs, fs/tmpfs", "sizes files", "changes of files it was given to write");
+  allow(abi::kNr_ftruncate, "fs/goferfs, fs/tmpfs, platform/ptrace/express_page", "sizes files", "changes of files it was given to write");
   allow(abi::kNr_fallocate, "fs/goferfs, fs/tmpfs", "allocates and punches", "changes of files it was given to write");
   allow(abi::kNr_fsync, "fs/goferfs", "fsync(2) of guests", "host disk load");
   allow(abi::kNr_fdatasync, "fs/goferfs", "fdatasync(2) of guests", "host disk load");
-  allow(abi::kNr_memfd_create, "fs/tmpfs", "files that guests map", "memory, within its limits");
-  allow(abi::kNr_fcntl, "fs/tmpfs, fs/goferfs", "seals, status flags, host locks", "flags of descriptors it holds");
+  allow(abi::kNr_memfd_create, "fs/tmpfs, platform/ptrace/express_page", "files that guests map, express pages", "memory, within its limits");
+  allow(abi::kNr_fcntl, "fs/tmpfs, fs/goferfs, platform/ptrace/express_page", "seals, status flags, host locks", "flags of descriptors it holds");
   allow(abi::kNr_flock, "fs/goferfs/host_locks", "flock(2) of guests in directories shared with the host",
         "locks on files it was given");
   allow(abi::kNr_ioctl, "fs/hostfd", "the caller's terminal: size and modes",

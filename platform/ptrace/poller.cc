@@ -15,8 +15,8 @@ constexpr int kStopPrice = 3, kBalance = 48, kWanted = 16;
 // How long a thread stays with the tracer when being apart did not pay, and when others want our CPUs.
 constexpr int64_t kRestNs = 5'000'000, kYieldNs = 20'000'000;
 
-ExpressPage* PageOf(const PtraceThread& thread) {
-  Express* express = const_cast<PtraceThread&>(thread).host().express;
+ExpressPage* PageOf(PtraceThread& thread) {
+  Express* express = thread.host().express;
   return express == nullptr ? nullptr : express->page();
 }
 

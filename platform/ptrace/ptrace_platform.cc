@@ -286,7 +286,9 @@ bool PtracePlatform::Poll() {
       tracer_.alarm().NoteKick();
     }
     if (!pending_.empty() || Executor::Get().HasReady() || stop_.load(std::memory_order_relaxed)) break;
-    if (auto event = tracer_.PollAny()) {
+    std::optional<WaitEvent> event = tracer_.TakeDeferred(-1);
+    if (!event) event = tracer_.PollAny();
+    if (event) {
       OnEvent(*event);
       return true;
     }
@@ -374,11 +376,15 @@ void PtracePlatform::OnEnd(HostThread& thread, int status) {
   if (owner != nullptr && owner->owes_trap) {
     Queue(*owner, DiedTrap(status));
   } else if (owner != nullptr) {
-    Executor::Get().Post([this, serial = owner->serial()] {
-      if (PtraceThread* parked = FindThread(serial)) sink_->OnDiedParked(*parked);
-    });
+    ReportDiedParked(owner->serial());
   }
   retired_.erase(thread.tid());  // last: it may own `thread`
+}
+
+void PtracePlatform::ReportDiedParked(uint64_t serial) {
+  Executor::Get().Post([this, serial] {
+    if (PtraceThread* parked = FindThread(serial)) sink_->OnDiedParked(*parked);
+  });
 }
 
 std::optional<Trap> PtracePlatform::Decode(HostThread& thread, int status) {
@@ -454,7 +460,9 @@ void PtracePlatform::SettleParked(uint64_t serial) {
   PtraceThread* thread = FindThread(serial);
   if (thread == nullptr) return;
   pinner_->OnParked(thread->placement());
+  const bool was_taken = thread->host().taken();
   thread->host().Settle();
+  if (was_taken && thread->host().dead()) ReportDiedParked(serial);  // Settle took the event that says so
 }
 
 }  // namespace moat::ptrace

@@ -73,6 +73,7 @@ class PtracePlatform final : public Platform {
   int ServePosts();
   void OnEvent(const WaitEvent& event);
   void OnEnd(HostThread& thread, int status);
+  void ReportDiedParked(uint64_t serial);
   // The trap of a stop; nothing if the guest is to go on.
   std::optional<Trap> Decode(HostThread& thread, int status);
   std::optional<Trap> DecodeSignal(HostThread& thread);

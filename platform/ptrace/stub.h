@@ -39,21 +39,21 @@ enum class ExpressPart : uint8_t {
 // The machine code; fits a page.
 std::span<const uint8_t> StubCode();
 
+// What every stub has: text and scratch. With the place of the express page behind them, which is kept free.
+inline constexpr uint64_t kStubSize = 2 * abi::kPAGE_SIZE, kStubRange = 3 * abi::kPAGE_SIZE;
+
 struct StubLayout {
   uint64_t text = 0;
 
   uint64_t scratch() const { return text + abi::kPAGE_SIZE; }
   uint64_t express() const { return text + 2 * abi::kPAGE_SIZE; }
   bool OnExpressPage(uint64_t addr) const { return addr - express() < abi::kPAGE_SIZE; }
-  uint64_t end() const { return text + 3 * abi::kPAGE_SIZE; }
+  uint64_t end() const { return text + kStubRange; }
   uint64_t Address(StubEntry entry) const;
   uint64_t ExpressEntry() const;
   ExpressPart PartOf(uint64_t ip) const;
   // True if a thread that stopped with `ip` has just executed the int3 at a routine's end.
   bool IsEnd(uint64_t ip) const;
 };
-
-// What every stub has: text and scratch. The express page's place behind them is kept free.
-inline constexpr uint64_t kStubSize = 2 * abi::kPAGE_SIZE;
 
 }  // namespace moat::ptrace

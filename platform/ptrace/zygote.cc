@@ -43,7 +43,7 @@ ErrorOr<uint64_t> MapStubPages() {
   for (int i = 0; i < kPlacementTries; ++i) {
     uint64_t random;
     TRY(host::Getrandom(&random, sizeof random));
-    uint64_t pages = (kPlacementRange - kStubSize - abi::kPAGE_SIZE) / abi::kPAGE_SIZE;
+    uint64_t pages = (kPlacementRange - kStubRange) / abi::kPAGE_SIZE;
     uint64_t text = abi::kTASK_SIZE - kPlacementRange + random % pages * abi::kPAGE_SIZE;
     auto mapped = host::Mmap(Pointer(text), kStubSize, abi::kPROT_READ | abi::kPROT_WRITE,
                              abi::kMAP_PRIVATE | abi::kMAP_ANONYMOUS | abi::kMAP_FIXED_NOREPLACE, -1, 0);
